@@ -1,0 +1,92 @@
+"""Measures one pair in this process: results compared first, then timed in turns, call by call."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from .cases import Case
+from .problem import Array, Contender
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between two results, relative to the largest magnitude in each array."""
+
+_SECONDS = 5.0
+_REPEATS = (7, 100)
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Seconds of each repeat for rnnrs and for the peer; `difference` is the largest relative one of the results."""
+
+    case: str
+    peer: str
+    threads: int
+    version: str
+    ours: list[float]
+    theirs: list[float]
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the peer rnnrs is, by the medians."""
+        return median(self.theirs) / median(self.ours)
+
+
+def available() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measure(case: Case, peer: str, threads: int) -> Measurement:
+    """Time `case` with rnnrs and with `peer`, both limited to `threads` threads.
+
+    Raises ImportError where the peer is not installed, AssertionError where the results differ.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    mine = importlib.import_module("benchmarks.peers.with_rnnrs")
+    other = importlib.import_module(f"benchmarks.peers.with_{peer}")
+    other.setup(threads)
+    mine.setup(threads)
+    a: Contender = getattr(mine, case.our_kind)(case.problem)
+    b: Contender = getattr(other, case.kind)(case.problem)
+    a.run()
+    b.run()
+    difference = _compare(a.results(), b.results())
+    ours, theirs = _in_turns(a.run, b.run)
+    return Measurement(case.name, peer, threads, other.VERSION, ours, theirs, difference)
+
+
+def _compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
+    assert ours.keys() == theirs.keys(), f"results of other names: {sorted(ours)} and {sorted(theirs)}"
+    worst = 0.0
+    for name, a in ours.items():
+        b = theirs[name]
+        assert a.shape == b.shape, f"{name}: shape {a.shape} beside {b.shape}"
+        worst = max(worst, float(np.abs(a - b).max() / np.abs(b).max()))
+        assert worst <= TOLERANCE, f"{name}: results differ by {worst:.1e} of the largest magnitude"
+    return worst
+
+
+def _in_turns(a: Callable[[], None], b: Callable[[], None]) -> tuple[list[float], list[float]]:
+    """A pause before each call lets the threads of the other library, which spin for some milliseconds, go to rest."""
+    first = _seconds(a) + _seconds(b)
+    repeats = int(np.clip(_SECONDS / (first + 2 * _PAUSE), *_REPEATS))
+    times = [(_seconds(a), _seconds(b)) for _ in range(repeats)]
+    ours, theirs = zip(*times, strict=True)
+    return list(ours), list(theirs)
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    time.sleep(_PAUSE)
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""The libraries that are compared: one file each, with a function for each kind of work it can do."""

@@ -1,0 +1,104 @@
+"""Writes what was measured: lines for the terminal, docs/benchmarks.md and its chart."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from .cases import CASES, Case
+from .measure import Measurement
+
+DOCS = Path(__file__).parent.parent / "docs"
+_BY_NAME = {case.name: case for case in CASES}
+
+
+def processor() -> str:
+    """The processor's own name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _goal(case: Case, peer: str) -> float | None:
+    return dict(case.goals).get(peer)
+
+
+def _against(m: Measurement) -> str:
+    return "without peepholes" if m.case == "peephole" else m.peer
+
+
+def line(m: Measurement) -> str:
+    """One measurement for the terminal, in milliseconds: median (minimum)."""
+    goal = _goal(_BY_NAME[m.case], m.peer)
+    verdict = "" if goal is None else f"   goal {goal:.2f}: {'reached' if m.ratio >= goal else 'missed'}"
+    return (
+        f"{m.case:13} {m.threads} thread{'s' if m.threads > 1 else ' '}  "
+        f"rnnrs {_ms(m.ours)}   {_against(m):18} {_ms(m.theirs)}   {m.ratio:6.2f} times as fast"
+        f"   {len(m.ours)} repeats, difference {m.difference:.0e}{verdict}"
+    )
+
+
+def _ms(seconds: Sequence[float]) -> str:
+    return f"{1e3 * median(seconds):8.2f} ({1e3 * min(seconds):.2f}) ms"
+
+
+def write(measurements: Sequence[Measurement], missing: dict[str, str], machine: str) -> Path:
+    """Write docs/benchmarks.md and docs/benchmarks.png; returns the former's path."""
+    rows = [
+        f"| {m.case} | {m.threads} | {1e3 * median(m.ours):.2f} ({1e3 * min(m.ours):.2f}) | {_against(m)} "
+        f"| {1e3 * median(m.theirs):.2f} ({1e3 * min(m.theirs):.2f}) | {m.ratio:.2f} | {_goal_text(m)} |"
+        for m in measurements
+    ]
+    cases = [f"- **{case.name}** ({case.problem}): {case.about}." for case in CASES]
+    versions = sorted({(m.peer, m.version) for m in measurements})
+    text = [
+        "# Speed",
+        "",
+        "Written by `make bench`. One LSTM layer in float32, the same weights and data for all. Both sides of a row",
+        "ran in one process with the same number of threads, in turns, call by call, after their results had been",
+        "compared. Times are milliseconds, median (minimum); the ratio of the medians says how many times as fast",
+        "rnnrs is.",
+        "",
+        f"Machine: {machine}. Versions: {', '.join(f'{name} {version}' for name, version in versions)}.",
+        *[f"Not measured: {name} ({reason})." for name, reason in missing.items()],
+        "",
+        *cases,
+        "",
+        "| case | threads | rnnrs | against | its time | ratio | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        "![ratios](benchmarks.png)",
+        "",
+    ]
+    _chart(measurements, DOCS / "benchmarks.png")
+    path = DOCS / "benchmarks.md"
+    path.write_text("\n".join(text), encoding="utf-8")
+    return path
+
+
+def _goal_text(m: Measurement) -> str:
+    goal = _goal(_BY_NAME[m.case], m.peer)
+    return "" if goal is None else f"{goal:.2f}"
+
+
+def _chart(measurements: Sequence[Measurement], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    labels = [f"{m.case}, {m.threads} thr. / {_against(m)}" for m in measurements]
+    figure = Figure(figsize=(8, 0.32 * len(measurements) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    ratios = [m.ratio for m in measurements]
+    bars = axes.barh(labels, ratios, color=["tab:blue" if r >= 1 else "tab:orange" for r in ratios])
+    axes.bar_label(bars, fmt=" %.2f")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    axes.set_xlabel("times as fast as the peer")
+    figure.savefig(path, dpi=120)

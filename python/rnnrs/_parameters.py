@@ -1,0 +1,151 @@
+"""What every model has: parameters by name, files, copies, and a description of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from . import _arrays, _core, _seeds, _spec
+from ._core import InvalidValueError
+from ._states import StateForm
+
+Array = _arrays.Array
+
+
+class Parameterised:
+    """A chain of layers held by the engine, and its parameters."""
+
+    metadata: dict[str, str]
+    """The user's own notes, kept in the file beside the model."""
+
+    def _make(self, layers: list[_spec.LayerSpec], *, prefix: bool, dtype: str | None, seed: int | None) -> None:
+        seed = _seeds.check(seed)
+        model = _core.Model(_spec.chain(layers, prefix=prefix), dtype or "float32", seed)
+        self._hold(model, seed=seed)
+        self._dtype_given = dtype is not None
+        self._touched = False
+
+    def _hold(self, model: _core.Model, *, seed: int | None = None) -> None:
+        spec = json.loads(model.spec)
+        self._model = model
+        self._layers: list[_spec.LayerSpec] = spec["layers"]
+        self._seed = seed
+        self._draws = _seeds.Draws(seed)
+        self._dtype_given = True
+        self._touched = True
+        self._form = self._state_form(model)
+        self.metadata = {}
+
+    @staticmethod
+    def _state_form(model: _core.Model) -> StateForm:
+        return StateForm(model.states)
+
+    @property
+    def _native(self) -> _core.Model:
+        # From here on the values of the parameters count: a Sequential made of this layer takes them along.
+        self._touched = True
+        return self._model
+
+    @property
+    def dtype(self) -> str:
+        """``"float32"`` or ``"float64"``."""
+        return self._model.dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the parameters hold, frozen ones included."""
+        total = 0
+        for _, shape, _ in self._model.parameters():
+            size = 1
+            for length in shape:
+                size *= length
+            total += size
+        return total
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name; names, shapes and layout are PyTorch's where PyTorch has the layer."""
+        model = self._native
+        return {name: model.get(name) for name, _, _ in model.parameters()}
+
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> None:
+        """Sets parameters from arrays, or torch tensors, by name: all of them or, on an error, none.
+
+        Args:
+            values: arrays of the model's dtype (parameters are never converted).
+            strict: names must match exactly; otherwise names that are missing keep their values and names that the
+                model does not have are an error all the same.
+
+        Raises:
+            InvalidValueError: for a missing or unknown name, or a value that is not finite.
+            ShapeError, DtypeError: for an array that does not fit.
+        """
+        arrays = {name: _arrays.exact(value, self.dtype, name) for name, value in values.items()}
+        self._native.set(arrays, strict)
+
+    def freeze(self, prefix: str = "", frozen: bool = True) -> int:
+        """Holds the parameters whose names begin with ``prefix`` (or, with ``frozen=False``, lets them learn again).
+
+        Optimizers pass frozen parameters over. Returns how many parameters (arrays) the prefix names; none is an
+        InvalidValueError.
+        """
+        count = self._native.freeze(prefix, frozen)
+        if not count:
+            names = ", ".join(name for name, _, _ in self._model.parameters()) or "none at all"
+            raise InvalidValueError(
+                f"prefix: expected the beginning of a parameter's name, got {prefix!r}; names: {names}"
+            )
+        return count
+
+    def explain(self) -> str:
+        """The engine's plan for this model, to read: what is computed when, what is fused, saved and recomputed."""
+        return self._model.explain()
+
+    def summary(self, profile: Any = None) -> None:
+        """Prints a table of the layers, their output shapes and parameters.
+
+        Args:
+            profile: an input (N, T, F), or (N, T) tokens; with it the table also shows where the time of a forward pass
+                over it goes.
+        """
+        from . import _summary
+
+        print(_summary.table(self, profile))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model, with its ``metadata``, to a safetensors file that ``rnnrs.load`` reads.
+
+        The write is atomic: a save that is killed leaves the old file. The same model gives the same bytes.
+        """
+        from . import _files
+
+        _files.save(self, path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_parameters:,} parameters, {self.dtype})"
+
+    # Pickle, copy and deepcopy go through the bytes of the file format, so unpickling reads parameters as safely.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._native.to_bytes(), self._notes())
+
+    def _notes(self) -> dict[str, Any]:
+        """What the engine does not know of this object, as JSON."""
+        return {"metadata": dict(self.metadata), "seed": self._seed}
+
+    def _read_notes(self, notes: dict[str, Any]) -> None:
+        self._seed = _seeds.check(notes.get("seed"))
+        self._draws = _seeds.Draws(self._seed)
+        self.metadata = dict(notes.get("metadata", {}))
+
+
+def rebuild(cls: type[Parameterised], model: _core.Model, notes: dict[str, Any]) -> Parameterised:
+    """An object of ``cls`` around a model of the engine."""
+    made = cls.__new__(cls)
+    made._hold(model)
+    made._read_notes(notes)
+    return made
+
+
+def _restore(cls: type[Parameterised], data: bytes, notes: dict[str, Any]) -> Parameterised:
+    return rebuild(cls, _core.Model.from_bytes(data, True), notes)

@@ -1,0 +1,203 @@
+//! The backward pass of a pipeline: exact, chunk by chunk from the last step to the first.
+
+use super::carry::Carry;
+use super::frame::{self, Bound, Home, Rule};
+use super::memory::Memory;
+use super::pipeline::{Call, Lane, Recording, chunk_steps, copy_carry, enter, leave};
+use super::rows::Rows;
+use super::run::Runner;
+use super::stage::{Ready, ReversePlan, Which, Wire, scratch_len};
+use super::sums::Sums;
+use super::view::View;
+use crate::error::Result;
+use crate::graph::ReverseInput;
+use crate::kernels::Element;
+use crate::plan::padded;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A worker's memory for running backward.
+pub(super) struct Back<E: Element> {
+    pub bound: Vec<Vec<Bound<E>>>,
+    ready: Vec<Arc<Ready<E>>>,
+    dy: Bound<E>,
+    memory: Memory<E>,
+    scratch: Memory<E>,
+}
+
+// SAFETY: the pointers lead into its own memory, a lane's, or constants, all of which outlive the call.
+unsafe impl<E: Element> Send for Back<E> {}
+// SAFETY: written by one worker; read by others only after the workers have met.
+unsafe impl<E: Element> Sync for Back<E> {}
+
+impl<E: Element> Call<'_, E> {
+    /// Runs backward. `carry` holds the gradients of the final states and is left with those of the initial ones; `dy`
+    /// is the gradient of the last stage's output, `dx` takes that of the first stage's first input. Gradients of the
+    /// parameters are added to `gradients`, which is laid out as the parameters.
+    pub fn backward(&self, recording: &Recording<E>, carry: &mut Carry<E>, dy: View<E>, dx: Option<View<E>>, gradients: &mut Memory<E>) -> Result<()> {
+        let shards = &self.batch.shards;
+        let steps = self.batch.longest();
+        let modes: Vec<Which> = (0..self.stages.len()).map(|i| Which::Reverse(self.training, i > 0 || dx.is_some())).collect();
+        let per_row: usize = self.stages.iter().zip(&modes).map(|(s, &m)| frame::size(s.plan(m), Home::Chunk, false, 0, 1)).sum();
+        let most = shards.iter().map(Rows::count).max().unwrap_or(0);
+        let chunk = chunk_steps::<E>((per_row + padded(dy.width, E::PAD)) * most, steps.min(recording.every));
+        let backs: Vec<Mutex<Back<E>>> = shards.iter().map(|rows| Back::new(self, rows, &modes, dy, chunk).map(Mutex::new)).collect::<Result<_>>()?;
+        let again: Vec<Mutex<Lane<E>>> = match recording.lanes.is_empty() {
+            true => shards.iter().map(|rows| self.recording_lane(rows, recording.every).map(Mutex::new)).collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
+        let mut sums = Sums::new(self, &modes)?;
+        for segment in (0..steps.div_ceil(recording.every)).rev() {
+            let (first, last) = (segment * recording.every, ((segment + 1) * recording.every).min(steps));
+            let mut to = last;
+            while to > first {
+                let from = first + (to - 1 - first) / chunk * chunk;
+                self.each_worker(|worker| {
+                    self.stop.check(worker == 0)?;
+                    let rows = &shards[worker];
+                    let mut back = open(&backs[worker]);
+                    let mut guard = again.get(worker).map(open);
+                    if let (true, Some(lane)) = (to == last, guard.as_deref_mut()) {
+                        let states = Carry::new(self.stages, self.batch.count)?;
+                        copy_carry(&recording.marks[segment], &states, rows);
+                        self.sweep(lane, rows, &states, &[], first, last.min(rows.steps), true)?;
+                    }
+                    let lane = guard.as_deref().unwrap_or_else(|| &recording.lanes[worker]);
+                    // SAFETY: workers have disjoint rows, and lane and memory of their own.
+                    unsafe { back.chunk(self, lane, rows, &modes, carry, (dy, dx), from, to) };
+                    Ok(())
+                })?;
+                let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
+                let bounds: Vec<&[Vec<Bound<E>>]> = opened.iter().map(|b| &b.bound[..]).collect();
+                sums.add(self, &modes, &bounds, from, to);
+                to = from;
+            }
+        }
+        sums.finish(self, &modes, gradients)?;
+        for back in backs {
+            let back = back.into_inner().unwrap_or_else(PoisonError::into_inner);
+            self.arenas.give(back.memory);
+            self.arenas.give(back.scratch);
+        }
+        for lane in again {
+            lane.into_inner().unwrap_or_else(PoisonError::into_inner).recycle(self.arenas);
+        }
+        Ok(())
+    }
+
+    /// The backward plan of a stage.
+    pub(super) fn reverse(&self, stage: usize, mode: Which) -> &ReversePlan {
+        let Which::Reverse(training, dx) = mode else { unreachable!("backward plans only") };
+        &self.stages[stage].plans(training).reverse[usize::from(dx)]
+    }
+}
+
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<E: Element> Back<E> {
+    fn new(call: &Call<'_, E>, rows: &Rows, modes: &[Which], dy: View<E>, chunk: usize) -> Result<Self> {
+        let packed = rows.most(chunk);
+        let stride = padded(dy.width, E::PAD);
+        let plans: Vec<_> = call.stages.iter().zip(modes).map(|(s, &m)| s.plan(m)).collect();
+        let size: usize = plans.iter().map(|p| frame::size(p, Home::Chunk, false, rows.count(), packed)).sum();
+        let memory = call.arenas.take((size + stride * packed).max(1))?;
+        let ready: Vec<_> = call.stages.iter().zip(modes).map(|(s, &m)| s.ready(m, call.params, call.layout, call.kernels)).collect::<Result<_>>()?;
+        let mut bound: Vec<Vec<Bound<E>>> = ready.iter().map(|r| r.bound.clone()).collect();
+        let mut at = 0;
+        for (plan, bound) in plans.iter().zip(&mut bound) {
+            at = frame::bind(plan, Home::Chunk, false, &memory, at, rows, 0, packed, bound);
+        }
+        let dy = Bound { ptr: memory.ptr().wrapping_add(at), stride, rule: Rule::Packed { origin: 0 } };
+        let scratch = call.arenas.take(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
+        Ok(Self { bound, ready, dy, memory, scratch })
+    }
+
+    /// Runs the steps from..to (one chunk), last to first, through all stages, last to first.
+    ///
+    /// # Safety
+    /// No other worker uses this memory, `lane`, or rows of `rows` in carry and views; the lane holds these steps.
+    #[allow(clippy::too_many_arguments, reason = "one call site")]
+    unsafe fn chunk(
+        &mut self,
+        call: &Call<'_, E>,
+        lane: &Lane<E>,
+        rows: &Rows,
+        modes: &[Which],
+        carry: &Carry<E>,
+        (dy, dx): (View<E>, Option<View<E>>),
+        from: usize,
+        to: usize,
+    ) {
+        let to = to.min(rows.steps);
+        if from >= to {
+            return;
+        }
+        self.dy.rule = Rule::Packed { origin: rows.offset(from) };
+        // SAFETY: the caller's promise.
+        unsafe { dy.gather(call.batch, rows, from, to, &self.dy) };
+        for index in (0..call.stages.len()).rev() {
+            let stage = call.stages[index];
+            let ReversePlan { plan, inputs, inputs_of } = call.reverse(index, modes[index]);
+            frame::rebase(plan, false, rows, from, &mut self.bound[index]);
+            self.connect(call, lane, modes, index, inputs);
+            let bound = &self.bound[index];
+            for (state, &track) in plan.tracks.iter().enumerate() {
+                // SAFETY: boundary `to` holds the rows active before it.
+                unsafe { enter(&bound[track], carry, (index, state), rows, 0..rows.active(to - 1), to) };
+            }
+            let ids = &call.batch.order[rows.range.clone()];
+            let ready = &self.ready[index];
+            let mut runner = Runner::new(call.kernels, plan, bound, &ready.packs, rows, ids, call.draw, &stage.path, self.scratch.ptr());
+            let join = |t: usize| {
+                if t + 1 < to && rows.active(t) > rows.active(t + 1) {
+                    for (state, &track) in plan.tracks.iter().enumerate() {
+                        // SAFETY: boundary t + 1 holds the rows active at t; those that end there join now.
+                        unsafe { enter(&bound[track], carry, (index, state), rows, rows.active(t + 1)..rows.active(t), t + 1) };
+                    }
+                }
+            };
+            // SAFETY: all buffers of the plan are bound for this chunk.
+            unsafe { runner.steps(from, to, join) };
+            for (state, &track) in plan.tracks.iter().enumerate() {
+                for r in 0..rows.active(from) {
+                    // SAFETY: the last step run wrote boundary `from` for these rows.
+                    unsafe { leave(&bound[track], carry, (index, state), rows, r, from) };
+                }
+            }
+            if let (0, Some(view)) = (index, dx) {
+                let first = stage.wires.iter().position(|w| *w == Wire::External(0));
+                if let Some(output) = inputs_of.iter().position(|&i| Some(i) == first) {
+                    let place = plan.outputs[output];
+                    // SAFETY: the caller's promise.
+                    unsafe { view.scatter(call.batch, rows, from, to, &bound[place.buffer].as_input(place)) };
+                }
+            }
+        }
+    }
+
+    /// Binds the inputs of a stage's backward plan: saved values, and the gradient of its output.
+    fn connect(&mut self, call: &Call<'_, E>, lane: &Lane<E>, modes: &[Which], index: usize, inputs: &[ReverseInput]) {
+        let record = call.stages[index].plan(lane.which[index]);
+        let gradient = if index + 1 == call.stages.len() {
+            self.dy
+        } else {
+            let ReversePlan { plan, inputs_of, .. } = call.reverse(index + 1, modes[index + 1]);
+            let wire = call.stages[index + 1].wires.iter().position(|w| *w == Wire::Previous);
+            let output = inputs_of.iter().position(|&i| Some(i) == wire).expect("every later stage is fed by the one before");
+            let place = plan.outputs[output];
+            self.bound[index + 1][place.buffer].as_input(place)
+        };
+        let plan = &call.reverse(index, modes[index]).plan;
+        for (input, buffer) in inputs.iter().zip(&plan.inputs) {
+            let Some(buffer) = *buffer else { continue };
+            self.bound[index][buffer] = match *input {
+                ReverseInput::OutputGradient(_) => gradient,
+                ReverseInput::Saved(node) => {
+                    let place = record.saved[&node];
+                    lane.bound[index][place.buffer].as_input(place)
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Aligned memory, and a pool that hands it out again.
+
+use crate::error::{Error, Result};
+use crate::kernels::Element;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+/// Two cache lines: aligned loads of every path, and no line shared by two threads.
+const ALIGN: usize = 128;
+
+/// A block of elements, aligned; zero when it is new. The engine and its workers write disjoint parts of it.
+#[derive(Debug)]
+pub struct Memory<E> {
+    data: NonNull<E>,
+    length: usize,
+    marker: PhantomData<E>,
+}
+
+// SAFETY: Memory owns plain numbers; whoever shares a pointer into it keeps accesses disjoint (see `frame`).
+unsafe impl<E: Element> Send for Memory<E> {}
+// SAFETY: as above; through a shared reference only reads are offered.
+unsafe impl<E: Element> Sync for Memory<E> {}
+
+impl<E: Element> Memory<E> {
+    /// `length` elements, all zero.
+    pub fn new(length: usize) -> Result<Self> {
+        let layout = Self::layout(length)?;
+        // SAFETY: the layout is not empty (`layout` rounds up to one line).
+        let data = unsafe { alloc_zeroed(layout) }.cast::<E>();
+        let data = NonNull::new(data).ok_or_else(|| Error::Memory(format!("expected {} bytes of memory, got none", layout.size())))?;
+        Ok(Self { data, length, marker: PhantomData })
+    }
+
+    fn layout(length: usize) -> Result<Layout> {
+        let bytes = length.checked_mul(size_of::<E>()).and_then(|b| b.checked_add(ALIGN));
+        let layout = bytes.and_then(|b| Layout::from_size_align(b, ALIGN).ok());
+        layout.ok_or_else(|| Error::Memory(format!("expected a size that fits memory, got {length} elements of {} bytes", size_of::<E>())))
+    }
+
+    /// How many elements it holds.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The first element. Writing through it is up to the holder's discipline.
+    pub fn ptr(&self) -> *mut E {
+        self.data.as_ptr()
+    }
+
+    /// All elements.
+    pub fn slice(&self) -> &[E] {
+        // SAFETY: `length` initialised elements (zeroed at allocation), owned by self.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.length) }
+    }
+
+    /// All elements, to write.
+    pub fn slice_mut(&mut self) -> &mut [E] {
+        // SAFETY: as `slice`; `&mut self` makes the access unique.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) }
+    }
+
+    /// A copy.
+    pub fn duplicate(&self) -> Result<Self> {
+        let mut copy = Self::new(self.length)?;
+        copy.slice_mut().copy_from_slice(self.slice());
+        Ok(copy)
+    }
+}
+
+impl<E> Drop for Memory<E> {
+    fn drop(&mut self) {
+        let bytes = self.length * size_of::<E>() + ALIGN;
+        // SAFETY: the size and alignment with which `new` allocated it.
+        unsafe { dealloc(self.data.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, ALIGN)) }
+    }
+}
+
+/// Blocks that were given back, for the next call.
+#[derive(Debug)]
+pub struct Arenas<E> {
+    free: Mutex<Vec<Memory<E>>>,
+}
+
+impl<E> Default for Arenas<E> {
+    fn default() -> Self {
+        Self { free: Mutex::new(Vec::new()) }
+    }
+}
+
+impl<E: Element> Arenas<E> {
+    /// How many blocks wait at most; more are freed.
+    const KEEP: usize = 16;
+
+    /// A block of at least `length` elements, with anything in it: the smallest that fits, unless it is far too large.
+    pub fn take(&self, length: usize) -> Result<Memory<E>> {
+        // Never waits: after a fork the lock may be held by a thread that does not exist.
+        let Ok(mut free) = self.free.try_lock() else { return Memory::new(length) };
+        let fits = |m: &Memory<E>| m.len() >= length && m.len() / 4 <= length;
+        let best = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len());
+        match best {
+            Some(index) => Ok(free.swap_remove(index)),
+            None => {
+                drop(free);
+                Memory::new(length)
+            }
+        }
+    }
+
+    /// Takes a block back.
+    pub fn give(&self, memory: Memory<E>) {
+        let Ok(mut free) = self.free.try_lock() else { return };
+        if free.len() >= Self::KEEP {
+            free.remove(0);
+        }
+        free.push(memory);
+    }
+}

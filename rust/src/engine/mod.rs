@@ -1,0 +1,26 @@
+//! Runs plans over sequences: the only time loop, threads, memory.
+
+mod backward;
+mod carry;
+mod frame;
+mod memory;
+mod params;
+mod pipeline;
+mod pool;
+mod rows;
+mod run;
+mod stage;
+mod stop;
+mod sums;
+mod view;
+
+pub use carry::Carry;
+pub use memory::{Arenas, Memory};
+pub use params::{Layout, Params, Slot};
+pub use pipeline::{Call, Recording, Sink, WINDOW, What};
+pub use pool::{MAX_THREADS, num_threads, run as run_workers, set_num_threads};
+pub use rows::Batch;
+pub use run::Draw;
+pub use stage::{Stage, Which, Wire};
+pub use stop::Stop;
+pub use view::{Data, View};

@@ -1,0 +1,77 @@
+//! The parameters of a model, and gradients in the same layout: one aligned block, canonical order.
+
+use super::memory::Memory;
+use crate::error::Result;
+use crate::graph::Init;
+use crate::kernels::Element;
+use crate::random;
+
+/// What a parameter is called, its shape, how it starts, and where it lies.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its initial value.
+    pub init: Init,
+    /// First element in the block.
+    pub offset: usize,
+    /// How many elements.
+    pub len: usize,
+    /// Whether optimizers leave it alone.
+    pub frozen: bool,
+}
+
+/// Names, shapes and places of all parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// One for each parameter.
+    pub slots: Vec<Slot>,
+    /// Elements of the block.
+    pub len: usize,
+}
+
+impl Layout {
+    /// Adds a parameter; returns its index.
+    pub fn push(&mut self, name: String, shape: &[usize], init: Init) -> usize {
+        // Multiples of 16 elements keep every parameter on its own cache lines.
+        const STEP: usize = 16;
+        let len = shape.iter().product();
+        self.slots.push(Slot { name, shape: shape.to_vec(), init, offset: self.len, len, frozen: false });
+        self.len += usize::div_ceil(len, STEP) * STEP;
+        self.slots.len() - 1
+    }
+}
+
+/// Values of all parameters.
+#[derive(Debug)]
+pub struct Params<E> {
+    /// The block.
+    pub memory: Memory<E>,
+    /// Grows with every change.
+    pub version: u64,
+}
+
+impl<E: Element> Params<E> {
+    /// Initial values, drawn from the seed and each parameter's name.
+    pub fn new(layout: &Layout, seed: u64) -> Result<Self> {
+        let mut memory = Memory::new(layout.len.max(1))?;
+        for slot in &layout.slots {
+            let values = &mut memory.slice_mut()[slot.offset..slot.offset + slot.len];
+            let key = random::key(seed, &slot.name, 0);
+            match slot.init {
+                Init::Uniform(bound) => random::fill_uniform(key, -bound, bound, values),
+                Init::Normal(deviation) => random::fill_normal(key, 0.0, deviation, values),
+                Init::Constant(number) => values.fill(E::from_f64(number)),
+                Init::Shifted { bound, from, to, plus } => {
+                    random::fill_uniform(key, -bound, bound, values);
+                    for value in &mut values[from..to] {
+                        *value = E::from_f64(value.to_f64() + plus);
+                    }
+                }
+            }
+        }
+        Ok(Self { memory, version: 0 })
+    }
+}

@@ -1,0 +1,288 @@
+//! Running instructions, and the only time loop.
+
+use super::frame::{Bound, Rule, Span};
+use super::rows::Rows;
+use crate::graph::RowOp;
+use crate::kernels::{Block, Broadcast, Element, Gemm, Kernels, Operand, Reduce, ReduceKind, Term};
+use crate::plan::{Instruction, Place, Plan, Start};
+use crate::random::{self, Key};
+
+/// What random nodes are keyed by, besides the node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Draw {
+    /// The seed of the call (the package derives one for each update).
+    pub seed: u64,
+    /// The absolute index of the call's first step.
+    pub position: u64,
+}
+
+/// A worker's view of a plan while it runs.
+pub struct Runner<'a, E: Element> {
+    /// The SIMD path.
+    pub kernels: &'static Kernels<E>,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its buffers.
+    pub bound: &'a [Bound<E>],
+    /// Packed weights.
+    pub packs: &'a [*const E],
+    /// The rows.
+    pub rows: &'a Rows,
+    /// For each of them, its index in the caller's arrays.
+    pub ids: &'a [usize],
+    /// Randomness of the call.
+    pub draw: Draw,
+    /// Where the graph stands in the model; random nodes are keyed by it.
+    pub path: &'a str,
+    /// Memory for the temporaries of block programs.
+    pub scratch: *mut E,
+    terms: Vec<Term<E>>,
+    operands: Vec<Operand<E>>,
+}
+
+impl<'a, E: Element> Runner<'a, E> {
+    /// A runner; see the fields.
+    #[allow(clippy::too_many_arguments, reason = "they are the fields")]
+    pub fn new(
+        kernels: &'static Kernels<E>,
+        plan: &'a Plan,
+        bound: &'a [Bound<E>],
+        packs: &'a [*const E],
+        rows: &'a Rows,
+        ids: &'a [usize],
+        draw: Draw,
+        path: &'a str,
+        scratch: *mut E,
+    ) -> Self {
+        Self { kernels, plan, bound, packs, rows, ids, draw, path, scratch, terms: Vec::with_capacity(8), operands: Vec::with_capacity(32) }
+    }
+
+    /// Runs the steps from..to: what comes before the loop, the loop, what comes after. `enter(t)` runs before step t
+    /// of a backward plan, when rows that end at t join.
+    ///
+    /// # Safety
+    /// Every buffer that the plan's instructions use is bound to memory that holds these steps, and nothing else
+    /// writes it meanwhile.
+    pub unsafe fn steps(&mut self, from: usize, to: usize, mut enter: impl FnMut(usize)) {
+        let plan = self.plan;
+        // SAFETY: the caller's promise covers all three lists.
+        unsafe {
+            self.chunk(&plan.before, from, to);
+            if plan.has_loop() {
+                let active = to.min(self.rows.steps);
+                for index in 0..active.saturating_sub(from) {
+                    let t = if plan.backward { active - 1 - index } else { from + index };
+                    enter(t);
+                    self.list(&plan.step, Span::Step(t));
+                }
+            }
+            self.chunk(&plan.after, from, to);
+        }
+    }
+
+    /// Runs a list over a chunk at once; step by step where it reads boundaries that do not lie side by side.
+    unsafe fn chunk(&mut self, list: &[Instruction], from: usize, to: usize) {
+        if list.is_empty() {
+            return;
+        }
+        let to = to.min(self.rows.steps);
+        // SAFETY: passed on from `steps`.
+        unsafe {
+            if list.iter().any(|i| places(i).any(|p| self.is_scattered(p))) {
+                (from..to).for_each(|t| self.list(list, Span::Step(t)));
+            } else if from < to {
+                self.list(list, Span::Range(from, to));
+            }
+        }
+    }
+
+    fn is_scattered(&self, place: Place) -> bool {
+        match self.bound[place.buffer].rule {
+            Rule::Track { fixed, .. } => !fixed.unwrap_or(place.later),
+            _ => false,
+        }
+    }
+
+    fn at(&self, place: Place, t: usize) -> *mut E {
+        self.bound[place.buffer].at(self.rows, t, place.offset, place.later)
+    }
+
+    /// Runs instructions on the rows of a span.
+    ///
+    /// # Safety
+    /// As [`Runner::steps`].
+    pub unsafe fn list(&mut self, list: &[Instruction], span: Span) {
+        let rows = span.rows(self.rows);
+        if rows == 0 {
+            return;
+        }
+        for instruction in list {
+            // SAFETY: the caller's promise.
+            unsafe { self.instruction(instruction, span, rows) };
+        }
+    }
+
+    #[inline]
+    unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, rows: usize) {
+        let t = span.first();
+        match instruction {
+            Instruction::Gemm { terms, start, out, pack, .. } => {
+                self.terms.clear();
+                for term in terms {
+                    let stride = self.bound[term.place.buffer].stride;
+                    let a = self.bound[term.place.buffer].at(self.rows, t, term.place.offset, term.place.later);
+                    self.terms.push(Term { a, stride, k: term.k });
+                }
+                let (init, init_stride) = match start {
+                    Start::Zero => (std::ptr::null(), 0),
+                    Start::At(place) => (self.at(*place, t).cast_const(), self.bound[place.buffer].stride),
+                };
+                let gemm = Gemm {
+                    rows,
+                    columns: self.plan.packs[*pack].columns,
+                    terms: &self.terms,
+                    weights: self.packs[*pack],
+                    init,
+                    init_stride,
+                    out: self.at(*out, t),
+                    out_stride: self.bound[out.buffer].stride,
+                };
+                // SAFETY: places are bound to memory of at least `rows` rows of the padded width; operands are not the output.
+                unsafe { (self.kernels.gemm)(&gemm) };
+            }
+            Instruction::Block { width, operands, ops, temporaries, .. } => {
+                self.operands.clear();
+                for place in operands {
+                    let bound = &self.bound[place.buffer];
+                    self.operands.push(Operand { ptr: bound.at(self.rows, t, place.offset, place.later), stride: bound.stride });
+                }
+                let block = Block { rows, width: *width, ops, operands: &self.operands, scratch: self.scratch, temporaries: *temporaries };
+                // SAFETY: as above; the scratch holds the temporaries of the plan's largest program.
+                unsafe { (self.kernels.block)(&block) };
+            }
+            // SAFETY: as above.
+            Instruction::Row { op, args, out, width, .. } => unsafe { self.row(op, args, *out, *width, span, rows) },
+        }
+    }
+
+    unsafe fn row(&self, op: &RowOp, args: &[(Place, usize)], out: Place, width: usize, span: Span, rows: usize) {
+        let t = span.first();
+        let (target, out_stride) = (self.at(out, t), self.bound[out.buffer].stride);
+        let arg = |i: usize| (self.at(args[i].0, t), self.bound[args[i].0.buffer].stride);
+        // SAFETY (all branches): bound places hold `rows` rows of their widths; indices were checked when they came in.
+        unsafe {
+            match op {
+                RowOp::Sum | RowOp::Max => {
+                    let (a, a_stride) = arg(0);
+                    let kind = if *op == RowOp::Sum { ReduceKind::Sum } else { ReduceKind::Max };
+                    (self.kernels.reduce)(&Reduce { kind, rows, n: args[0].1, a, a_stride, out: target, out_stride });
+                }
+                RowOp::Broadcast => {
+                    let (a, a_stride) = arg(0);
+                    let width = crate::plan::padded(width, E::PAD);
+                    (self.kernels.broadcast)(&Broadcast { rows, width, a, a_stride, out: target, out_stride });
+                }
+                RowOp::Columns { source, target: column, count } => {
+                    let (a, a_stride) = arg(0);
+                    for r in 0..rows {
+                        let to = target.add(r * out_stride);
+                        if *count < width {
+                            std::ptr::write_bytes(to, 0, width);
+                        }
+                        std::ptr::copy_nonoverlapping(a.add(r * a_stride + source), to.add(*column), *count);
+                    }
+                }
+                RowOp::Concat => {
+                    for r in 0..rows {
+                        let mut to = target.add(r * out_stride);
+                        for (i, &(_, count)) in args.iter().enumerate() {
+                            let (a, a_stride) = arg(i);
+                            std::ptr::copy_nonoverlapping(a.add(r * a_stride), to, count);
+                            to = to.add(count);
+                        }
+                    }
+                }
+                RowOp::Gather => {
+                    let (table, _) = arg(0);
+                    let (index, index_stride) = arg(1);
+                    for r in 0..rows {
+                        let row = read_index(index.add(r * index_stride));
+                        std::ptr::copy_nonoverlapping(table.add(row * width), target.add(r * out_stride), width);
+                    }
+                }
+                RowOp::Pick => {
+                    let (a, a_stride) = arg(0);
+                    let (index, index_stride) = arg(1);
+                    for r in 0..rows {
+                        let column = read_index(index.add(r * index_stride));
+                        *target.add(r * out_stride) = *a.add(r * a_stride + column);
+                    }
+                }
+                RowOp::Place => {
+                    let (a, a_stride) = arg(0);
+                    let (index, index_stride) = arg(1);
+                    for r in 0..rows {
+                        let to = target.add(r * out_stride);
+                        std::ptr::write_bytes(to, 0, width);
+                        *to.add(read_index(index.add(r * index_stride))) = *a.add(r * a_stride);
+                    }
+                }
+                RowOp::Bernoulli { probability, value, per_sequence, name } => {
+                    let key = random::key(self.draw.seed, &format!("{}.{name}", self.path), 0);
+                    self.bernoulli(key, *probability, *value, *per_sequence, (target, out_stride), width, span);
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of the row operation and where it goes")]
+    unsafe fn bernoulli(&self, key: Key, probability: f64, value: f64, per_sequence: bool, out: (*mut E, usize), width: usize, span: Span) {
+        let (from, to) = match span {
+            Span::Step(t) => (t, t + 1),
+            Span::Range(from, to) => (from, to),
+        };
+        let mut row = out.0;
+        for t in from..to {
+            for r in 0..self.rows.active(t) {
+                let position = if per_sequence { u64::MAX } else { self.draw.position + t as u64 };
+                // SAFETY: `out` holds all rows of the span.
+                let unit = unsafe { std::slice::from_raw_parts_mut(row, width) };
+                random::fill_bernoulli(key, self.ids[r] as u64, position, probability, E::from_f64(value), E::default(), unit);
+                row = row.wrapping_add(out.1);
+            }
+        }
+    }
+}
+
+/// The places an instruction reads or writes.
+fn places(instruction: &Instruction) -> Box<dyn Iterator<Item = Place> + '_> {
+    match instruction {
+        Instruction::Gemm { terms, start, out, .. } => {
+            let start = match start {
+                Start::At(place) => Some(*place),
+                Start::Zero => None,
+            };
+            Box::new(terms.iter().map(|t| t.place).chain(start).chain([*out]))
+        }
+        Instruction::Block { operands, .. } => Box::new(operands.iter().copied()),
+        Instruction::Row { args, out, .. } => Box::new(args.iter().map(|a| a.0).chain([*out])),
+    }
+}
+
+/// An integer input: its bits lie at the start of an element of the model's type.
+///
+/// # Safety
+/// `at` points to an element that was written by [`put_index`].
+unsafe fn read_index<E>(at: *mut E) -> usize {
+    // SAFETY: elements are at least four bytes wide and aligned for u32.
+    unsafe { at.cast::<u32>().read() as usize }
+}
+
+/// Stores an integer input in an element.
+///
+/// # Safety
+/// `at` is valid for writes.
+pub unsafe fn put_index<E>(at: *mut E, value: u32) {
+    // SAFETY: as `read_index`.
+    unsafe { at.cast::<u32>().write(value) };
+}

@@ -1,0 +1,225 @@
+//! A graph that is ready to run: its plans, made once, and its constants and packed weights, made once a change of
+//! the parameters.
+
+use super::frame::{Bound, Rule, Span};
+use super::memory::Memory;
+use super::params::{Layout, Params};
+use super::rows::Batch;
+use super::run::{Draw, Runner};
+use crate::error::Result;
+use crate::graph::{self, Graph, NodeId, ReverseInput};
+use crate::kernels::{self, Element, Kernels, Piece};
+use crate::plan::{Class, Instruction, Plan, Request, normal_form};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Where a stage's input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// The output of the stage before.
+    Previous,
+    /// An input of the whole pipeline.
+    External(usize),
+}
+
+/// A graph in a model.
+#[derive(Debug)]
+pub struct Stage<E> {
+    /// Where it stands: "layer.sublayer.direction"; random nodes are keyed by it.
+    pub path: String,
+    /// Its graph, with the random nodes of training.
+    pub graph: Graph,
+    /// Where its inputs come from.
+    pub wires: Vec<Wire>,
+    /// For each of its parameters, the model's.
+    pub params: Vec<usize>,
+    plans: [OnceLock<Plans>; 2],
+    ready: Mutex<Vec<(Which, Arc<Ready<E>>)>>,
+}
+
+/// The plans of a stage, in training or out of it.
+#[derive(Debug)]
+pub struct Plans {
+    /// Forward, keeping nothing.
+    pub infer: Plan,
+    /// Forward, keeping what the backward pass reads.
+    pub record: Plan,
+    /// Backward, without and with gradients of the inputs.
+    pub reverse: [ReversePlan; 2],
+}
+
+/// A backward plan and what its inputs are.
+#[derive(Debug)]
+pub struct ReversePlan {
+    /// The plan.
+    pub plan: Plan,
+    /// What each of its inputs is.
+    pub inputs: Vec<ReverseInput>,
+    /// For each of its outputs, which input of the forward graph it is the gradient of.
+    pub inputs_of: Vec<usize>,
+}
+
+/// Which plan of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Forward, keeping nothing.
+    Infer(bool),
+    /// Forward, keeping what the backward pass reads.
+    Record(bool),
+    /// Backward, with or without gradients of the inputs.
+    Reverse(bool, bool),
+}
+
+/// A plan's constants and packed weights for one version of the parameters.
+#[derive(Debug)]
+pub struct Ready<E> {
+    version: u64,
+    /// Bindings of constants, parameters and prologue rows; others are not bound.
+    pub bound: Vec<Bound<E>>,
+    /// Packed weights.
+    pub packs: Vec<*const E>,
+    _once: Memory<E>,
+    _packed: Memory<E>,
+}
+
+// SAFETY: the pointers lead into memory that the struct owns, and to the parameters, which the model's lock guards.
+unsafe impl<E: Element> Send for Ready<E> {}
+// SAFETY: after it is made it is only read.
+unsafe impl<E: Element> Sync for Ready<E> {}
+
+impl<E: Element> Stage<E> {
+    /// A stage; its plans are made when they are first needed, but errors of planning come now.
+    pub fn new(path: String, graph: Graph, wires: Vec<Wire>, params: Vec<usize>) -> Result<Self> {
+        let stage = Self { path, graph, wires, params, plans: Default::default(), ready: Mutex::default() };
+        let _ = stage.plans[0].set(Plans::new(&graph::expectation(&stage.graph)?, E::PAD)?);
+        let _ = stage.plans[1].set(Plans::new(&stage.graph, E::PAD)?);
+        Ok(stage)
+    }
+
+    /// The plans in training or out of it.
+    pub fn plans(&self, training: bool) -> &Plans {
+        self.plans[usize::from(training)].get().expect("set by `new`")
+    }
+
+    /// One plan.
+    pub fn plan(&self, which: Which) -> &Plan {
+        match which {
+            Which::Infer(training) => &self.plans(training).infer,
+            Which::Record(training) => &self.plans(training).record,
+            Which::Reverse(training, dx) => &self.plans(training).reverse[usize::from(dx)].plan,
+        }
+    }
+
+    /// A plan's constants and packed weights, made anew if the parameters have changed.
+    pub fn ready(&self, which: Which, params: &Params<E>, layout: &Layout, kernels: &'static Kernels<E>) -> Result<Arc<Ready<E>>> {
+        let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.version == params.version) {
+            return Ok(ready.clone());
+        }
+        let ready = Arc::new(Ready::new(self, which, params, layout, kernels)?);
+        known.retain(|(w, _)| *w != which);
+        known.push((which, ready.clone()));
+        Ok(ready)
+    }
+}
+
+impl Plans {
+    fn new(cell: &Graph, pad: usize) -> Result<Self> {
+        let (forward, _) = normal_form(cell, &[])?;
+        let inputs = vec![None; forward.inputs.len()];
+        let plan = |saved: &[NodeId], record: bool| {
+            Plan::new(Request { graph: forward.clone(), saved, gradients: &[], tracked: inputs.clone(), backward: false, record, pad })
+        };
+        let reverses = [graph::reverse(&forward, false)?, graph::reverse(&forward, true)?];
+        let saved: BTreeSet<NodeId> = reverses.iter().flat_map(graph::Reverse::saved).collect();
+        let saved: Vec<NodeId> = saved.into_iter().collect();
+        let record = plan(&saved, true)?;
+        let reverse_plan = |reverse: graph::Reverse| -> Result<ReversePlan> {
+            let roots: Vec<NodeId> = reverse.gradients.iter().map(|g| g.node).collect();
+            let (graph, roots) = normal_form(&reverse.graph, &roots)?;
+            let gradients: Vec<_> = reverse.gradients.iter().zip(roots).map(|(g, node)| (g.param, g.offset, node)).collect();
+            let tracked = reverse.inputs.iter().map(|input| match input {
+                ReverseInput::Saved(id) => {
+                    let place = record.saved[id];
+                    matches!(record.buffers[place.buffer].class, Class::Track(_)).then_some(place.later)
+                }
+                ReverseInput::OutputGradient(_) => None,
+            });
+            let request = Request { graph, saved: &[], gradients: &gradients, tracked: tracked.collect(), backward: true, record: false, pad };
+            Ok(ReversePlan { plan: Plan::new(request)?, inputs: reverse.inputs, inputs_of: reverse.inputs_of })
+        };
+        let [without, with] = reverses;
+        let reverse = [reverse_plan(without)?, reverse_plan(with)?];
+        Ok(Self { infer: plan(&[], false)?, record, reverse })
+    }
+}
+
+impl<E: Element> Ready<E> {
+    fn new(stage: &Stage<E>, which: Which, params: &Params<E>, layout: &Layout, kernels: &'static Kernels<E>) -> Result<Self> {
+        let plan = stage.plan(which);
+        let own = |class: &Class| matches!(class, Class::Constant(_) | Class::Once);
+        let total = plan.buffers.iter().filter(|b| own(&b.class)).map(|b| b.stride).sum::<usize>();
+        let mut once = Memory::new(total.max(1))?;
+        let mut bound = vec![Bound::NONE; plan.buffers.len()];
+        let mut at = 0;
+        for (buffer, bound) in plan.buffers.iter().zip(&mut bound) {
+            match buffer.class {
+                Class::Constant(number) => once.slice_mut()[at..at + buffer.stride].fill(E::from_f64(number)),
+                Class::Param(index) => {
+                    let slot = &layout.slots[stage.params[index]];
+                    *bound = Bound { ptr: params.memory.ptr().wrapping_add(slot.offset), stride: 0, rule: Rule::Fixed };
+                }
+                _ => {}
+            }
+            if own(&buffer.class) {
+                *bound = Bound { ptr: once.ptr().wrapping_add(at), stride: 0, rule: Rule::Fixed };
+                at += buffer.stride;
+            }
+        }
+        // The prologue works on one row, so a batch of one row and one step carries it.
+        run_once(stage, plan, &plan.prologue, &bound, kernels)?;
+        let sizes: Vec<usize> = plan.packs.iter().map(|p| kernels::packed_len(kernels.panel, p.columns, p.depth).next_multiple_of(64)).collect();
+        let packed: Memory<E> = Memory::new(sizes.iter().sum::<usize>().max(1))?;
+        let mut packs = Vec::new();
+        let mut at = 0;
+        for (pack, size) in plan.packs.iter().zip(sizes) {
+            let piece = |p: &crate::plan::PackPiece| {
+                let src = bound[p.place.buffer].ptr.wrapping_add(p.place.offset).cast_const();
+                let (rows, columns) = p.shape;
+                // Element (k, n) of the product's matrix: W[n][k], or W[k][n] where the weight is used as stored.
+                let (sk, sn, k, n) = if p.transposed { (columns, 1, rows, columns) } else { (1, columns, columns, rows) };
+                Piece { src, sk, sn, k0: p.k0, k, n0: p.n0, n }
+            };
+            let pieces: Vec<Piece<E>> = pack.pieces.iter().map(piece).collect();
+            let out = packed.ptr().wrapping_add(at);
+            // SAFETY: pieces lie within their parameters (shapes were checked by the graph), `out` within `packed`.
+            unsafe { kernels::pack(kernels.panel, pack.columns, pack.depth, &pieces, out) };
+            packs.push(out.cast_const());
+            at += size;
+        }
+        Ok(Self { version: params.version, bound, packs, _once: once, _packed: packed })
+    }
+}
+
+/// Runs a prologue or epilogue: instructions on single rows.
+pub fn run_once<E: Element>(stage: &Stage<E>, plan: &Plan, list: &[Instruction], bound: &[Bound<E>], kernels: &'static Kernels<E>) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::new(1, 1, None, 1)?;
+    let scratch = Memory::new(scratch_len(plan))?;
+    let mut runner = Runner::new(kernels, plan, bound, &[], &batch.shards[0], &batch.order, Draw::default(), &stage.path, scratch.ptr());
+    // SAFETY: single rows are bound; nothing else has seen this memory yet.
+    unsafe { runner.list(list, Span::Step(0)) };
+    Ok(())
+}
+
+/// Elements of scratch memory that a plan's programs need.
+pub fn scratch_len(plan: &Plan) -> usize {
+    let lists = [&plan.prologue, &plan.before, &plan.step, &plan.after, &plan.epilogue];
+    let temporaries = lists.iter().flat_map(|l| l.iter()).map(|i| match i {
+        Instruction::Block { temporaries, .. } => *temporaries,
+        _ => 0,
+    });
+    kernels::scratch_len(temporaries.max().unwrap_or(0)).max(1)
+}

@@ -1,0 +1,11 @@
+//! a + b.
+
+use super::*;
+
+elementwise!(
+    /// a + b.
+    Add, "add", 2, |vjp| {
+        vjp.give(0, vjp.grad());
+        vjp.give(1, vjp.grad());
+    }
+);

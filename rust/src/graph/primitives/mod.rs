@@ -1,0 +1,128 @@
+//! The table of primitives: one file each, one line here each.
+
+use super::primitive::{Evaluation, Primitive};
+use super::{Kind, Type, Vjp};
+use crate::kernels::Elementwise;
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+
+type Attributes = Map<String, Json>;
+type Make = fn(&Attributes) -> Result<Arc<dyn Primitive>, String>;
+
+/// Declares the modules of primitives and the table by which files are read.
+macro_rules! table {
+    ($($module:ident { $($primitive:ident $name:literal $make:expr),* $(,)? })*) => {
+        $(mod $module; pub use $module::*;)*
+
+        /// Every primitive: its name in files and how it is made from its attributes.
+        pub const TABLE: &[(&str, Make)] = &[$($(($name, $make)),*),*];
+    };
+}
+
+table! {
+    add { Add "add" |_| plain(Add) }
+    sub { Sub "sub" |_| plain(Sub) }
+    mul { Mul "mul" |_| plain(Mul) }
+    div { Div "div" |_| plain(Div) }
+    neg { Neg "neg" |_| plain(Neg) }
+    fma { Fma "fma" |_| plain(Fma) }
+    sigmoid { Sigmoid "sigmoid" |_| plain(Sigmoid) }
+    tanh { Tanh "tanh" |_| plain(Tanh) }
+    relu { Relu "relu" |_| plain(Relu) }
+    exp { Exp "exp" |_| plain(Exp) }
+    log { Log "log" |_| plain(Log) }
+    softplus { Softplus "softplus" |_| plain(Softplus) }
+    sqrt { Sqrt "sqrt" |_| plain(Sqrt) }
+    greater { Greater "greater" |_| plain(Greater) }
+    equal { Equal "equal" |_| plain(Equal) }
+    select { Select "select" |_| plain(Select) }
+    flush { Flush "flush" |_| plain(Flush) }
+    stop { Stop "stop" |_| plain(Stop) }
+    sum { Sum "sum" |_| plain(Sum) }
+    max { Max "max" |_| plain(Max) }
+    broadcast { Broadcast "broadcast" |a| plain(Broadcast { shape: sizes(a, "shape")? }) }
+    slice { Slice "slice" |a| plain(Slice { from: size(a, "from")?, to: size(a, "to")? }) }
+    pad { Pad "pad" |a| plain(Pad { before: size(a, "before")?, total: size(a, "total")? }) }
+    concat { Concat "concat" |_| plain(Concat) }
+    linear { Linear "linear" |_| plain(Linear) }
+    linear_transposed { LinearTransposed "linear_transposed" |_| plain(LinearTransposed) }
+    affine { Affine "affine" |a| plain(Affine::from_attributes(a)?) }
+    gather { Gather "gather" |_| plain(Gather) }
+    pick { Pick "pick" |_| plain(Pick) }
+    place { Place "place" |a| plain(Place { width: size(a, "width")? }) }
+    bernoulli { Bernoulli "bernoulli" |a| plain(Bernoulli::from_attributes(a)?) }
+    accumulate {
+        AccumulateSum "accumulate_sum" |_| plain(AccumulateSum),
+        AccumulateOuter "accumulate_outer" |_| plain(AccumulateOuter),
+        AccumulateRows "accumulate_rows" |a| plain(AccumulateRows { rows: size(a, "rows")? }),
+    }
+}
+
+fn plain<P: Primitive + 'static>(primitive: P) -> Result<Arc<dyn Primitive>, String> {
+    Ok(Arc::new(primitive))
+}
+
+fn size(attributes: &Attributes, key: &str) -> Result<usize, String> {
+    let found = attributes.get(key);
+    found.and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok()).ok_or_else(|| format!("expected attribute '{key}' to be a size, got {found:?}"))
+}
+
+fn sizes(attributes: &Attributes, key: &str) -> Result<Vec<usize>, String> {
+    let found = attributes.get(key).and_then(Json::as_array);
+    let all = found.and_then(|a| a.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok())).collect());
+    all.ok_or_else(|| format!("expected attribute '{key}' to be a list of sizes, got {:?}", attributes.get(key)))
+}
+
+/// The type of an elementwise result: all arguments are floats of one shape.
+fn same_shape<const N: usize>(args: &[&Type]) -> Result<Type, String> {
+    let args: &[&Type; N] = arguments(args)?;
+    for (i, ty) in args.iter().enumerate() {
+        if ty.kind != Kind::Float || ty.shape != args[0].shape {
+            return Err(format!("expected argument {i} to have shape {} of argument 0, got {ty}", Type::float(&args[0].shape)));
+        }
+    }
+    Ok(args[0].clone())
+}
+
+/// Exactly `N` arguments.
+fn arguments<'a, 'b, const N: usize>(args: &'a [&'b Type]) -> Result<&'a [&'b Type; N], String> {
+    args.try_into().map_err(|_| format!("expected {N} arguments, got {}", args.len()))
+}
+
+/// An elementwise primitive: its name, its opcode, its number of arguments, its VJP.
+macro_rules! elementwise {
+    ($(#[$doc:meta])* $primitive:ident, $name:literal, $count:literal, |$vjp:ident| $body:block) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $primitive;
+
+        impl Primitive for $primitive {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn infer(&self, args: &[&Type]) -> Result<Type, String> {
+                same_shape::<$count>(args)
+            }
+
+            fn evaluation(&self) -> Evaluation {
+                Evaluation::Elementwise(Elementwise::$primitive)
+            }
+
+            fn vjp(&self, $vjp: &Vjp<'_>) $body
+        }
+    };
+}
+use elementwise;
+
+/// The type of x · Wᵀ (transposed: x · W).
+fn product(x: &Type, weight: &Type, transposed: bool) -> Result<Type, String> {
+    let [rows, columns] = weight.shape[..] else {
+        return Err(format!("expected W to be a matrix, got {weight}"));
+    };
+    let (out, depth) = if transposed { (columns, rows) } else { (rows, columns) };
+    if x.kind != Kind::Float || weight.kind != Kind::Float || x.shape.len() != 1 || x.shape[0] != depth {
+        return Err(format!("expected x of shape ({depth}) for W of shape {weight}, got {x}"));
+    }
+    Ok(Type::float(&[out]))
+}

@@ -1,0 +1,10 @@
+//! −a.
+
+use super::*;
+
+elementwise!(
+    /// −a.
+    Neg, "neg", 1, |vjp| {
+        vjp.give(0, -vjp.grad());
+    }
+);

@@ -1,0 +1,247 @@
+//! Elementwise programs: a list of operations over a block of rows, run piece by piece so that temporaries stay in the
+//! first-level cache.
+
+use pulp::{Simd, WithSimd};
+
+use super::constants::Constants;
+use super::math;
+use super::simd::V;
+use super::tables::Path;
+use super::trig;
+
+/// Elements of a piece: what one operation is run over before the next.
+const PIECE: usize = 512;
+
+/// Elements of scratch memory that a program with so many temporaries wants.
+#[must_use]
+pub fn scratch_len(temporaries: usize) -> usize {
+    temporaries * PIECE
+}
+
+/// Runs `ops` in order over `rows` rows of `width` elements.
+///
+/// An operation names its operands by index: first those of `operands`, then the temporaries. It may overwrite an
+/// operand that earlier operations, or it itself, read. Rows and columns do not meet: the result is that of running the
+/// whole program on each element.
+///
+/// To be valid: every operand readable (and writable, where an operation writes it) for `rows` rows of `width` elements,
+/// a multiple of PAD; two operands either the same memory with the same stride, or disjoint; `scratch` writable for
+/// [`scratch_len`] elements and disjoint from all operands; every index in range, and temporaries written before read.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a, E> {
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub width: usize,
+    /// The program.
+    pub ops: &'a [BlockOp],
+    /// The operands in memory.
+    pub operands: &'a [Operand<E>],
+    /// Memory for temporaries.
+    pub scratch: *mut E,
+    /// How many temporaries there are.
+    pub temporaries: usize,
+}
+
+/// An operand in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<E> {
+    /// The first element.
+    pub ptr: *mut E,
+    /// Elements between rows; 0: one row for all.
+    pub stride: usize,
+}
+
+/// One operation: `dst = op(a, b, c)`, of which an operation reads as many as it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockOp {
+    /// What to do.
+    pub op: Elementwise,
+    /// The result.
+    pub dst: u16,
+    /// The first argument.
+    pub a: u16,
+    /// The second.
+    pub b: u16,
+    /// The third.
+    pub c: u16,
+}
+
+macro_rules! elementwise {
+    ($($(#[$doc:meta])* $name:ident($s:ident $(, $arg:ident)*) = $value:expr;)*) => {
+        /// An elementwise operation. All propagate NaN, unless it says otherwise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Elementwise {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Elementwise {
+            /// All operations.
+            pub const ALL: &'static [Elementwise] = &[$(Elementwise::$name),*];
+
+            /// How many arguments it reads.
+            #[must_use]
+            pub fn arity(self) -> usize {
+                match self {
+                    $(Elementwise::$name => [$(stringify!($arg)),*].len(),)*
+                }
+            }
+        }
+
+        /// Runs an operation over a piece.
+        #[inline(always)]
+        unsafe fn apply<S: Simd, E: Constants>(s: S, op: Elementwise, piece: Piece, at: [Strided<E>; 4]) {
+            match op {
+                $(Elementwise::$name => {
+                    struct Op;
+                    impl<E: Constants> Map<E> for Op {
+                        #[inline(always)]
+                        unsafe fn map<S: Simd>($s: S, [$($arg,)* ..]: [*const E; 3]) -> V<S, E> {
+                            // SAFETY: the caller's promise: a vector can be read from each argument that is read.
+                            $(let $arg = unsafe { V::load($s, $arg) };)*
+                            $value
+                        }
+                    }
+                    // SAFETY: the caller's promise.
+                    unsafe { each::<S, E, Op>(s, piece, at) }
+                })*
+            }
+        }
+    };
+}
+
+elementwise! {
+    /// a.
+    Copy(_s, a) = a;
+    /// a + b.
+    Add(_s, a, b) = a + b;
+    /// a − b.
+    Sub(_s, a, b) = a - b;
+    /// a × b.
+    Mul(_s, a, b) = a * b;
+    /// a ÷ b.
+    Div(_s, a, b) = a / b;
+    /// −a.
+    Neg(_s, a) = math::negative(a);
+    /// a × b + c, rounded once.
+    Fma(_s, a, b, c) = a.fma(b, c);
+    /// 1 / (1 + e⁻ᵃ).
+    Sigmoid(_s, a) = math::sigmoid(a);
+    /// tanh a.
+    Tanh(_s, a) = math::tanh(a);
+    /// max(a, 0).
+    Relu(_s, a) = math::relu(a);
+    /// eᵃ.
+    Exp(_s, a) = math::exp(a);
+    /// ln a; −∞ at ±0, NaN below.
+    Log(_s, a) = math::log(a);
+    /// ln(1 + eᵃ).
+    Softplus(_s, a) = math::softplus(a);
+    /// √a.
+    Sqrt(_s, a) = a.sqrt();
+    /// |a|.
+    Abs(_s, a) = math::abs(a);
+    /// 1 or −1, and a itself where it is ±0.
+    Sign(_s, a) = math::sign(a);
+    /// The lesser; b where they are equal.
+    Min(_s, a, b) = math::min(a, b);
+    /// The greater; b where they are equal.
+    Max(_s, a, b) = math::max(a, b);
+    /// 1 where a > b, else 0; 0 where either is NaN.
+    Greater(_s, a, b) = b.lt(a).select(a.constant(E::from_f64(1.0)), a.constant(E::from_f64(0.0)));
+    /// 1 where a = b, else 0; 0 where either is NaN.
+    Equal(_s, a, b) = a.eq(b).select(a.constant(E::from_f64(1.0)), a.constant(E::from_f64(0.0)));
+    /// b where a ≠ 0 (NaN included), else c; the other argument's NaN does not matter.
+    Select(_s, a, b, c) = a.eq(a.constant(E::from_f64(0.0))).select(c, b);
+    /// +0 where |a| < TINY, else a.
+    Flush(_s, a) = math::flush(a);
+    /// The greatest integer not above a.
+    Floor(_s, a) = math::floor(a);
+    /// sin a; NaN at ±∞.
+    Sin(s, a) = trig::sin(s, a);
+    /// cos a; NaN at ±∞.
+    Cos(s, a) = trig::cos(s, a);
+}
+
+/// # Safety
+/// The processor must have the path, and the argument be valid.
+pub(super) unsafe fn block<P: Path, E: Constants>(block: &Block<'_, E>) {
+    struct Run<'a, E>(&'a Block<'a, E>);
+    impl<E: Constants> WithSimd for Run<'_, E> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, s: S) {
+            // SAFETY: the caller of `block` promised a valid argument.
+            unsafe { run(s, self.0) }
+        }
+    }
+    // SAFETY: the caller's promise.
+    let s = unsafe { P::token() };
+    s.vectorize(Run(block));
+}
+
+/// The rows and columns that one operation is run over at a time.
+#[derive(Clone, Copy)]
+struct Piece {
+    rows: usize,
+    width: usize,
+}
+
+/// An argument or result within a piece.
+#[derive(Clone, Copy)]
+struct Strided<E> {
+    ptr: *mut E,
+    stride: usize,
+}
+
+/// An operation on vectors that are read from memory.
+trait Map<E: Constants> {
+    /// # Safety
+    /// A vector must be readable from each argument that the operation has.
+    unsafe fn map<S: Simd>(s: S, args: [*const E; 3]) -> V<S, E>;
+}
+
+#[inline(always)]
+unsafe fn run<S: Simd, E: Constants>(s: S, block: &Block<'_, E>) {
+    let width = block.width.min(PIECE);
+    if width == 0 {
+        return;
+    }
+    // Narrow rows go several at a time, wide ones in parts.
+    let rows = PIECE / width;
+    for row in (0..block.rows).step_by(rows) {
+        for column in (0..block.width).step_by(width) {
+            let piece = Piece { rows: rows.min(block.rows - row), width: width.min(block.width - column) };
+            for op in block.ops {
+                // SAFETY: the caller's promise; a temporary holds PIECE elements, which the piece does not exceed.
+                unsafe {
+                    let at = [op.dst, op.a, op.b, op.c].map(|index| match block.operands.get(usize::from(index)) {
+                        Some(operand) => Strided {
+                            ptr: operand.ptr.wrapping_add(row * operand.stride + column),
+                            stride: operand.stride,
+                        },
+                        None => Strided {
+                            ptr: block.scratch.wrapping_add((usize::from(index) - block.operands.len()) * PIECE),
+                            stride: width,
+                        },
+                    });
+                    apply(s, op.op, piece, at);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn each<S: Simd, E: Constants, M: Map<E>>(s: S, piece: Piece, [dst, a, b, c]: [Strided<E>; 4]) {
+    for r in 0..piece.rows {
+        for k in (0..piece.width).step_by(V::<S, E>::LANES) {
+            // SAFETY: the caller's promise. Arguments that the operation does not have are not read.
+            unsafe {
+                let args = [a, b, c].map(|arg| arg.ptr.wrapping_add(r * arg.stride + k).cast_const());
+                M::map(s, args).store(dst.ptr.add(r * dst.stride + k));
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Packed weights: a matrix cut into panels of columns, each contiguous along the depth, as [`Gemm`](super::Gemm) reads
+//! them.
+//!
+//! Panel p holds columns p × panel onwards: for each depth k, the panel's values of row k. The last panel may be
+//! narrower. The layout differs between paths only in the width of a panel.
+
+use super::element::Element;
+
+/// Elements of packed weights with so many columns (a multiple of PAD) and so much depth.
+#[must_use]
+pub fn packed_len(_panel: usize, columns: usize, depth: usize) -> usize {
+    columns * depth
+}
+
+/// A part of a packed matrix: columns `n0..n0 + n` and depths `k0..k0 + k`, where element (k, n) of the part is
+/// `src[k * sk + n * sn]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<E> {
+    /// The first element.
+    pub src: *const E,
+    /// Elements from one depth to the next.
+    pub sk: usize,
+    /// Elements from one column to the next.
+    pub sn: usize,
+    /// The part's first depth.
+    pub k0: usize,
+    /// Its depth.
+    pub k: usize,
+    /// The part's first column.
+    pub n0: usize,
+    /// Its columns.
+    pub n: usize,
+}
+
+/// Writes packed weights; what no piece covers is zero, and a later piece overwrites an earlier one.
+///
+/// # Safety
+/// `out` must be writable for [`packed_len`] elements, every piece must lie within `columns` and `depth` and its source
+/// be readable, and no source may overlap `out`.
+pub unsafe fn pack<E: Element>(panel: usize, columns: usize, depth: usize, pieces: &[Piece<E>], out: *mut E) {
+    // SAFETY: the caller's promise; all bits zero is +0.
+    unsafe { out.write_bytes(0, packed_len(panel, columns, depth)) };
+    for piece in pieces {
+        let mut n = 0;
+        while n < piece.n {
+            let column = piece.n0 + n;
+            let first = column / panel * panel;
+            let width = panel.min(columns - first);
+            let run = (first + width - column).min(piece.n - n);
+            // SAFETY: the piece lies within the matrix, and this run of columns within one panel of it.
+            unsafe {
+                let panel_start = out.add(first * depth + piece.k0 * width + (column - first));
+                let source = piece.src.add(n * piece.sn);
+                for k in 0..piece.k {
+                    for j in 0..run {
+                        *panel_start.add(k * width + j) = *source.add(k * piece.sk + j * piece.sn);
+                    }
+                }
+            }
+            n += run;
+        }
+    }
+}

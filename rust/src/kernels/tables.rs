@@ -1,0 +1,201 @@
+//! The paths (instruction sets), the choice between them, and a table of kernels for each.
+
+use std::sync::OnceLock;
+
+use pulp::{Scalar, Simd};
+
+use super::accumulate::{Accumulate, accumulate};
+use super::block::{Block, block};
+use super::constants::Constants;
+use super::gemm::{Gemm, gemm};
+use super::reduce::{Broadcast, Reduce, broadcast, reduce};
+use super::simd::V;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// One element at a time; runs everywhere, slowly where the processor has no fused multiply-add.
+    Scalar,
+    /// x86-64-v3: AVX2 and FMA.
+    Avx2,
+    /// x86-64-v4: AVX-512.
+    Avx512,
+    /// 64-bit ARM's NEON.
+    Neon,
+}
+
+impl Isa {
+    /// All of them, the best first.
+    pub const ALL: [Isa; 4] = [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
+
+    /// The name that `RNNRS_SIMD` takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Neon => "neon",
+        }
+    }
+
+    /// Whether this processor has it.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => pulp::x86::V3::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => pulp::x86::V4::is_available(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => pulp::aarch64::Neon::is_available(),
+            _ => false,
+        }
+    }
+}
+
+/// The path in use: the one that `RNNRS_SIMD` names, else the best that the processor has.
+///
+/// Read once in a process.
+///
+/// # Errors
+/// A sentence, where `RNNRS_SIMD` names no path or one that the processor lacks.
+pub fn isa_checked() -> Result<Isa, String> {
+    static CHOICE: OnceLock<Result<Isa, String>> = OnceLock::new();
+    CHOICE.get_or_init(|| choose(std::env::var("RNNRS_SIMD").ok().as_deref())).clone()
+}
+
+/// The path in use; where `RNNRS_SIMD` cannot be followed, the best that the processor has.
+#[must_use]
+pub fn isa() -> Isa {
+    isa_checked().unwrap_or_else(|_| best())
+}
+
+fn best() -> Isa {
+    Isa::ALL.into_iter().find(|isa| isa.available()).unwrap_or(Isa::Scalar)
+}
+
+fn choose(wanted: Option<&str>) -> Result<Isa, String> {
+    let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
+        return Ok(best());
+    };
+    let available: Vec<_> = Isa::ALL.into_iter().filter(|isa| isa.available()).map(Isa::name).collect();
+    let available = available.join(", ");
+    match Isa::ALL.into_iter().find(|isa| isa.name() == wanted) {
+        None => Err(format!("RNNRS_SIMD: expected one of {available}, got {wanted:?}")),
+        Some(isa) if isa.available() => Ok(isa),
+        Some(_) => Err(format!("RNNRS_SIMD: expected one of {available}, got {wanted:?}, which this processor lacks")),
+    }
+}
+
+/// The kernels of one path for one element type.
+///
+/// The functions are `unsafe`: each trusts the pointers, strides and extents of its argument, as that type states.
+#[derive(Debug)]
+pub struct Kernels<E: 'static> {
+    /// The path.
+    pub isa: Isa,
+    /// Columns of a panel of packed weights: two vectors.
+    pub panel: usize,
+    /// See [`Gemm`].
+    pub gemm: unsafe fn(&Gemm<'_, E>),
+    /// See [`Accumulate`].
+    pub accumulate: unsafe fn(&Accumulate<'_, E>),
+    /// See [`Block`].
+    pub block: unsafe fn(&Block<'_, E>),
+    /// See [`Reduce`].
+    pub reduce: unsafe fn(&Reduce<E>),
+    /// See [`Broadcast`].
+    pub broadcast: unsafe fn(&Broadcast<E>),
+}
+
+/// A path as a type: its `Simd` and how to get hold of it.
+pub trait Path {
+    type Simd: Simd;
+    const ISA: Isa;
+
+    /// The instruction set's token.
+    ///
+    /// # Safety
+    /// The processor must have it.
+    unsafe fn token() -> Self::Simd;
+}
+
+struct ScalarPath;
+
+impl Path for ScalarPath {
+    type Simd = Scalar;
+    const ISA: Isa = Isa::Scalar;
+
+    #[inline(always)]
+    unsafe fn token() -> Scalar {
+        Scalar::new()
+    }
+}
+
+macro_rules! path {
+    ($name:ident, $simd:ty, $isa:expr) => {
+        struct $name;
+
+        impl Path for $name {
+            type Simd = $simd;
+            const ISA: Isa = $isa;
+
+            #[inline(always)]
+            unsafe fn token() -> $simd {
+                // SAFETY: the caller's promise.
+                unsafe { <$simd>::new_unchecked() }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+path!(Avx2Path, pulp::x86::V3, Isa::Avx2);
+#[cfg(target_arch = "x86_64")]
+path!(Avx512Path, pulp::x86::V4, Isa::Avx512);
+#[cfg(target_arch = "aarch64")]
+path!(NeonPath, pulp::aarch64::Neon, Isa::Neon);
+
+impl<E: Constants> Kernels<E> {
+    const fn of<P: Path>() -> Self {
+        Kernels {
+            isa: P::ISA,
+            panel: 2 * V::<P::Simd, E>::LANES,
+            gemm: gemm::<P, E>,
+            accumulate: accumulate::<P, E>,
+            block: block::<P, E>,
+            reduce: reduce::<P, E>,
+            broadcast: broadcast::<P, E>,
+        }
+    }
+}
+
+macro_rules! tables {
+    ($name:ident, $type:ty) => {
+        /// The table of a path, where this architecture has it. To be given out only where the processor has it too.
+        pub(super) fn $name(isa: Isa) -> Option<&'static Kernels<$type>> {
+            static SCALAR: Kernels<$type> = Kernels::of::<ScalarPath>();
+            #[cfg(target_arch = "x86_64")]
+            static AVX2: Kernels<$type> = Kernels::of::<Avx2Path>();
+            #[cfg(target_arch = "x86_64")]
+            static AVX512: Kernels<$type> = Kernels::of::<Avx512Path>();
+            #[cfg(target_arch = "aarch64")]
+            static NEON: Kernels<$type> = Kernels::of::<NeonPath>();
+            match isa {
+                Isa::Scalar => Some(&SCALAR),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => Some(&AVX2),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => Some(&AVX512),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => Some(&NEON),
+                _ => None,
+            }
+        }
+    };
+}
+
+tables!(float32, f32);
+tables!(float64, f64);

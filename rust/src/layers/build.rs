@@ -1,0 +1,286 @@
+//! From layers to stages: stacking, direction, names of parameters, widths that must agree.
+
+use super::spec::{Layer, Spec};
+use super::stateless;
+use crate::cells;
+use crate::engine::{Layout, Stage, Wire};
+use crate::error::{Error, Result};
+use crate::graph::{self, Graph, Kind};
+use crate::kernels::Element;
+use serde_json::{Value as Json, json};
+use std::collections::VecDeque;
+
+/// What a model takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// Numbers, so many a step.
+    Float(usize),
+    /// One integer a step, below this.
+    Tokens(usize),
+}
+
+/// A state of a model.
+#[derive(Clone, Debug)]
+pub struct StateInfo {
+    /// The layer's index in the chain.
+    pub layer: usize,
+    /// The layer within the stack.
+    pub sublayer: usize,
+    /// 0 forward, 1 reverse.
+    pub direction: usize,
+    /// The state's name.
+    pub name: String,
+    /// Its width.
+    pub width: usize,
+}
+
+/// Stages that run together.
+#[derive(Debug)]
+pub enum Block<E> {
+    /// Stages in which a step depends on earlier steps only: they run one behind the other, chunk by chunk.
+    Causal(Vec<Stage<E>>),
+    /// Two directions over the whole sequence, outputs side by side.
+    Bidirectional {
+        /// First step to last.
+        forward: Stage<E>,
+        /// Last step to first.
+        reverse: Stage<E>,
+        /// Whether the input is added to the output.
+        residual: bool,
+    },
+    /// Each row's last valid step.
+    Last,
+}
+
+/// A chain of blocks.
+#[derive(Debug)]
+pub struct Chain<E> {
+    /// The blocks.
+    pub blocks: Vec<Block<E>>,
+    /// For each stage in order, its graph as it is stored in files.
+    pub graphs: Vec<Graph>,
+    /// The parameters.
+    pub layout: Layout,
+    /// What it takes.
+    pub input: InputKind,
+    /// Width of its output.
+    pub output: usize,
+    /// Whether it has an output at each step.
+    pub output_steps: bool,
+    /// Its states, in order.
+    pub states: Vec<StateInfo>,
+}
+
+struct Builder<E> {
+    chain: Chain<E>,
+    /// Graphs from a file, used instead of the table of cells.
+    stored: Option<VecDeque<Graph>>,
+    prefix: String,
+    width: Option<usize>,
+}
+
+/// Lowers a specification to stages. `stored` graphs (of a file), if given, are used in order of the stages.
+pub fn build<E: Element>(spec: &Spec, stored: Option<Vec<Graph>>) -> Result<Chain<E>> {
+    if spec.layers.is_empty() {
+        return Err(Error::value("layers", "at least one", 0));
+    }
+    let chain = Chain {
+        blocks: Vec::new(),
+        graphs: Vec::new(),
+        layout: Layout::default(),
+        input: InputKind::Float(0),
+        output: 0,
+        output_steps: true,
+        states: Vec::new(),
+    };
+    let mut builder = Builder { chain, stored: stored.map(VecDeque::from), prefix: String::new(), width: None };
+    for (index, layer) in spec.layers.iter().enumerate() {
+        builder.prefix = if spec.prefix { format!("{index}.") } else { String::new() };
+        builder.layer(index, layer).map_err(|e| at_layer(e, index, layer, spec.prefix))?;
+    }
+    if builder.stored.is_some_and(|s| !s.is_empty()) {
+        return Err(Error::File("expected a stored graph for each stage, got more".into()));
+    }
+    let mut chain = builder.chain;
+    chain.output = builder.width.ok_or_else(|| Error::value("layers", "a layer before Last", "none"))?;
+    Ok(chain)
+}
+
+fn at_layer(error: Error, index: usize, layer: &Layer, named: bool) -> Error {
+    if !named {
+        return error;
+    }
+    let name = serde_json::to_value(layer).ok().and_then(|v| v["layer"].as_str().map(str::to_string)).unwrap_or_default();
+    let text = |m: String| format!("layer {index} ({name}): {m}");
+    match error {
+        Error::Shape(m) => Error::Shape(text(m)),
+        Error::Value(m) => Error::Value(text(m)),
+        Error::Unsupported(m) => Error::Unsupported(text(m)),
+        other => other,
+    }
+}
+
+impl<E: Element> Builder<E> {
+    fn layer(&mut self, index: usize, layer: &Layer) -> Result<()> {
+        if !self.chain.output_steps && matches!(layer, Layer::Recurrent { .. } | Layer::Last | Layer::Embedding { .. }) {
+            return Err(Error::Value("expected layers without time after Last, got one over time".into()));
+        }
+        let path = format!("{index}");
+        match layer {
+            Layer::Embedding { num_embeddings, embedding_dim } => {
+                if self.width.is_some() {
+                    return Err(Error::Value("expected an embedding to come first, got one after other layers".into()));
+                }
+                positive("num_embeddings", *num_embeddings)?;
+                positive("embedding_dim", *embedding_dim)?;
+                self.stateless(path, || stateless::embedding(*num_embeddings, *embedding_dim))
+            }
+            Layer::Linear { in_features, out_features, bias } => {
+                positive("in_features", *in_features)?;
+                positive("out_features", *out_features)?;
+                self.stateless(path, || stateless::linear(*in_features, *out_features, *bias))
+            }
+            Layer::LayerNorm { features, eps } => {
+                positive("features", *features)?;
+                if !(eps.is_finite() && *eps > 0.0) {
+                    return Err(Error::value("eps", "a positive number", eps));
+                }
+                self.stateless(path, || stateless::layer_norm(*features, *eps))
+            }
+            Layer::Dropout { p } => self.dropout(path, *p),
+            Layer::Recurrent { cell, options, num_layers, bidirectional, dropout, residual, suffix } => {
+                if *num_layers == 0 || (!*suffix && (*num_layers != 1 || *bidirectional)) {
+                    return Err(Error::value("num_layers", "at least 1 (a single cell: exactly 1)", num_layers));
+                }
+                probability("dropout", *dropout)?;
+                for sublayer in 0..*num_layers {
+                    let ends = if *suffix { [format!("_l{sublayer}"), format!("_l{sublayer}_reverse")] } else { Default::default() };
+                    let mut options = options.clone();
+                    if sublayer > 0 {
+                        options["input_size"] = json!(self.width);
+                    }
+                    self.recurrent(index, sublayer, cell, &options, *bidirectional, *residual, *num_layers, &ends)?;
+                    if *dropout > 0.0 && sublayer + 1 < *num_layers {
+                        self.dropout(format!("{index}.{sublayer}.dropout"), *dropout)?;
+                    }
+                }
+                Ok(())
+            }
+            Layer::Last => {
+                self.chain.output_steps = false;
+                self.chain.blocks.push(Block::Last);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next stage's graph: stored in a file, or made from its definition.
+    fn graph(&mut self, make: impl FnOnce() -> Result<Graph>) -> Result<Graph> {
+        let graph = match &mut self.stored {
+            Some(stored) => stored.pop_front().ok_or_else(|| Error::File("expected a stored graph for each stage, got fewer".into()))?,
+            None => make()?,
+        };
+        let [input] = &graph.inputs[..] else { return Err(Error::value("inputs of a layer", 1, graph.inputs.len())) };
+        let ty = graph.ty(input.node);
+        if ty.shape.len() > 1 || graph.outputs.len() != 1 || graph.ty(graph.outputs[0]).shape.len() != 1 || graph.ty(graph.outputs[0]).kind != Kind::Float {
+            return Err(Error::Shape(format!("layer '{}': expected one vector in and one vector of numbers out, got input {ty}", graph.name)));
+        }
+        let width = ty.width();
+        match (self.width, ty.kind) {
+            (None, Kind::Float) => self.chain.input = InputKind::Float(width),
+            (None, Kind::Int) => self.chain.input = InputKind::Tokens(input.limit.unwrap_or(1)),
+            (Some(given), Kind::Float) if given == width => {}
+            (Some(given), _) => return Err(Error::Shape(format!("expected input of width {given} (the layer before), got a layer for width {width}"))),
+        }
+        self.chain.graphs.push(graph.clone());
+        Ok(graph)
+    }
+
+    fn parameters(&mut self, graph: &Graph, end: &str) -> Result<Vec<usize>> {
+        let mut indices = Vec::new();
+        for param in &graph.params {
+            let name = format!("{}{}{end}", self.prefix, param.name);
+            if self.chain.layout.slots.iter().any(|s| s.name == name) {
+                return Err(Error::Value(format!("expected different names of parameters, got '{name}' twice")));
+            }
+            indices.push(self.chain.layout.push(name, &param.shape, param.init));
+        }
+        Ok(indices)
+    }
+
+    fn push(&mut self, path: String, graph: Graph, end: &str) -> Result<()> {
+        let params = self.parameters(&graph, end)?;
+        self.width = Some(graph.width(graph.outputs[0]));
+        let first = !matches!(self.chain.blocks.last(), Some(Block::Causal(_)));
+        let wire = if first { Wire::External(0) } else { Wire::Previous };
+        let stage = Stage::new(path, graph, vec![wire], params)?;
+        match self.chain.blocks.last_mut() {
+            Some(Block::Causal(stages)) => stages.push(stage),
+            _ => self.chain.blocks.push(Block::Causal(vec![stage])),
+        }
+        Ok(())
+    }
+
+    fn stateless(&mut self, path: String, make: impl FnOnce() -> Result<Graph>) -> Result<()> {
+        let graph = self.graph(make)?;
+        self.push(path, graph, "")
+    }
+
+    fn dropout(&mut self, path: String, p: f64) -> Result<()> {
+        probability("p", p)?;
+        let width = self.width.ok_or_else(|| Error::Value("expected a layer before dropout, got none".into()))?;
+        self.stateless(path, || stateless::dropout(width, p))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the options of a recurrent layer")]
+    fn recurrent(&mut self, layer: usize, sublayer: usize, cell: &str, options: &Json, bidirectional: bool, residual: bool, num_layers: usize, ends: &[String; 2]) -> Result<()> {
+        let add_residual = |graph: Graph, directions: usize| -> Result<(Graph, bool)> {
+            let (input, output) = (graph.width(graph.inputs[0].node), graph.width(graph.outputs[0]) * directions);
+            if !residual || (input != output && sublayer == 0 && num_layers > 1) {
+                return Ok((graph, false));
+            }
+            if input != output {
+                return Err(Error::shape("residual=True", format!("an output of the input's width {input}"), output));
+            }
+            // Two directions share one connection, made where their outputs are joined.
+            if directions == 1 { Ok((graph::residual(&graph)?, true)) } else { Ok((graph, true)) }
+        };
+        let directions = if bidirectional { 2 } else { 1 };
+        let make = || add_residual(cells::build(cell, options)?, directions).map(|g| g.0);
+        let states = |chain: &mut Chain<E>, graph: &Graph, direction: usize| {
+            for state in &graph.states {
+                chain.states.push(StateInfo { layer, sublayer, direction, name: state.name.clone(), width: graph.width(state.node) });
+            }
+        };
+        if !bidirectional {
+            let graph = self.graph(make)?;
+            states(&mut self.chain, &graph, 0);
+            return self.push(format!("{layer}.{sublayer}.0"), graph, &ends[0]);
+        }
+        let graphs = [self.graph(make)?, self.graph(|| cells::build(cell, options))?];
+        let output = graphs[0].width(graphs[0].outputs[0]);
+        if output != graphs[1].width(graphs[1].outputs[0]) {
+            return Err(Error::Shape(format!("expected two directions of one width, got {output} and another")));
+        }
+        let joined = add_residual(graphs[0].clone(), 2)?.1;
+        let mut stages = Vec::new();
+        for (direction, graph) in graphs.into_iter().enumerate() {
+            states(&mut self.chain, &graph, direction);
+            let params = self.parameters(&graph, &ends[direction])?;
+            stages.push(Stage::new(format!("{layer}.{sublayer}.{direction}"), graph, vec![Wire::External(0)], params)?);
+        }
+        self.width = Some(2 * output);
+        let (reverse, forward) = (stages.pop().expect("two were made"), stages.pop().expect("two were made"));
+        self.chain.blocks.push(Block::Bidirectional { forward, reverse, residual: joined });
+        Ok(())
+    }
+}
+
+fn positive(name: &str, size: usize) -> Result<()> {
+    const LIMIT: usize = 1 << 24;
+    if (1..=LIMIT).contains(&size) { Ok(()) } else { Err(Error::value(name, format!("1 to {LIMIT}"), size)) }
+}
+
+fn probability(name: &str, p: f64) -> Result<()> {
+    if (0.0..1.0).contains(&p) { Ok(()) } else { Err(Error::value(name, "a probability in [0, 1)", p)) }
+}

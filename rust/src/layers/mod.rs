@@ -1,0 +1,9 @@
+//! Layers: what a model is made of, each lowered to graphs that run one behind the other.
+
+mod build;
+mod spec;
+mod stateless;
+
+pub use build::{Block, Chain, InputKind, StateInfo, build};
+pub use spec::{Layer, Spec};
+pub use stateless::loss_graph;

@@ -1,0 +1,16 @@
+//! Recurrent networks: cells as data, exact backpropagation through time, the same bits everywhere.
+
+pub mod cells;
+pub mod engine;
+pub mod error;
+pub mod file;
+pub mod graph;
+pub mod kernels;
+pub mod layers;
+mod model;
+pub mod plan;
+pub mod random;
+pub mod train;
+
+pub use error::{Error, Result};
+pub use model::{Gradients, Input, Model, Options, Output, Tape, Target, Values};

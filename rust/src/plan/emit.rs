@@ -1,0 +1,260 @@
+//! From units and places to instructions.
+
+use super::cut::{Phase, evaluation};
+use super::layout::{Layout, StartKind, Unit, affine_parts};
+use super::{
+    Accumulate, Class, GemmTerm, GradientFrom, GradientPart, Instruction, Pack, PackPiece, Place, Plan, Request, Start, padded,
+};
+use crate::error::{Error, Result};
+use crate::graph::{Accumulation, Evaluation, NodeId, RowOp};
+use crate::kernels::{BlockOp, Elementwise};
+use std::collections::{BTreeMap, HashMap};
+
+impl Layout {
+    pub(super) fn emit(mut self, request: Request<'_>) -> Result<Plan> {
+        let mut packs = Vec::new();
+        let mut lists: HashMap<Phase, Vec<Instruction>> = HashMap::new();
+        let mut prologue_end = Vec::new();
+        for phase in [Phase::Prologue, Phase::Before, Phase::Step, Phase::After, Phase::Epilogue] {
+            let mut list = Vec::new();
+            if phase == Phase::Prologue {
+                for &(from, width, to) in &self.copies_first {
+                    list.push(copy_row(from, width, to, 0));
+                }
+            }
+            for unit in self.units.remove(&phase).unwrap_or_default() {
+                match unit {
+                    Unit::Gemm(members) => self.emit_group(&request, &members, &mut packs, &mut list, &mut prologue_end)?,
+                    Unit::Block(members) => list.push(self.emit_block(&request, &members)),
+                    Unit::Row(id) if self.views.contains(&id) => {}
+                    Unit::Row(id) => list.push(self.emit_row(&request, phase, id)?),
+                }
+            }
+            lists.insert(phase, list);
+        }
+        let mut take = |phase| lists.remove(&phase).unwrap_or_default();
+        let (mut prologue, before, mut step, after) = (take(Phase::Prologue), take(Phase::Before), take(Phase::Step), take(Phase::After));
+        let epilogue = take(Phase::Epilogue);
+        prologue.append(&mut prologue_end);
+        for &(node, to, width) in &self.moves {
+            let from = self.place(&request, node)?;
+            let ops = vec![BlockOp { op: Elementwise::Copy, dst: 1, a: 0, b: 0, c: 0 }];
+            step.push(Instruction::Block { width: padded(width, self.pad), operands: vec![from, to], ops, temporaries: 0, nodes: vec![node] });
+        }
+        let (accumulate, totals) = self.emit_accumulations(&request)?;
+        let gradients = self.emit_gradients(&request, &totals)?;
+        let outputs = request.graph.outputs.iter().map(|&id| self.place(&request, id)).collect::<Result<Vec<_>>>()?;
+        let mut saved = BTreeMap::new();
+        for &id in request.saved {
+            saved.insert(id, self.place(&request, id)?);
+        }
+        Ok(Plan {
+            backward: request.backward,
+            graph: request.graph,
+            buffers: self.buffers,
+            prologue,
+            before,
+            step,
+            after,
+            accumulate,
+            epilogue,
+            packs,
+            tracks: self.tracks,
+            inputs: self.inputs,
+            outputs,
+            saved,
+            gradients,
+        })
+    }
+
+    fn place(&self, request: &Request<'_>, id: NodeId) -> Result<Place> {
+        self.places.get(&id).copied().ok_or_else(|| {
+            Error::Unsupported(format!("'{}': node {id} cannot be planned: expected a value that varies from step to step", request.graph.name))
+        })
+    }
+
+    fn emit_group(
+        &mut self,
+        request: &Request<'_>,
+        members: &[NodeId],
+        packs: &mut Vec<Pack>,
+        list: &mut Vec<Instruction>,
+        prologue_end: &mut Vec<Instruction>,
+    ) -> Result<()> {
+        let graph = &request.graph;
+        let widths: Vec<usize> = members.iter().map(|&id| padded(graph.width(id), self.pad)).collect();
+        let columns = widths.iter().sum();
+        let starts: Vec<StartKind> = members.iter().map(|&id| affine_parts(request, id).0).collect();
+        let out = self.place(request, members[0])?;
+        let start = if self.consecutive(&starts, &widths, members) == Some(out) {
+            Start::At(out)
+        } else {
+            match starts[0] {
+                StartKind::Zero => Start::Zero,
+                StartKind::Fixed(_) => {
+                    let row = Place { buffer: self.buffer(Class::Once, columns), offset: 0, later: false };
+                    let mut offset = 0;
+                    for (start, (&id, &width)) in starts.iter().zip(members.iter().zip(&widths)) {
+                        let StartKind::Fixed(node) = *start else { unreachable!("nodes of a group start alike") };
+                        prologue_end.push(copy_row(self.place(request, node)?, graph.width(id), Place { offset, ..row }, 0));
+                        offset += width;
+                    }
+                    Start::At(row)
+                }
+                StartKind::Varying(_) => {
+                    for (start, (&id, &width)) in starts.iter().zip(members.iter().zip(&widths)) {
+                        let StartKind::Varying(node) = *start else { unreachable!("nodes of a group start alike") };
+                        let operands = vec![self.place(request, node)?, self.place(request, id)?];
+                        let ops = vec![BlockOp { op: Elementwise::Copy, dst: 1, a: 0, b: 0, c: 0 }];
+                        list.push(Instruction::Block { width, operands, ops, temporaries: 0, nodes: vec![node] });
+                    }
+                    Start::At(out)
+                }
+            }
+        };
+        let mut terms = Vec::new();
+        let mut k0 = 0;
+        let mut pieces = Vec::new();
+        for (index, &(x, ..)) in affine_parts(request, members[0]).1.iter().enumerate() {
+            let k = graph.width(x);
+            terms.push(GemmTerm { place: self.place(request, x)?, k });
+            let mut n0 = 0;
+            for (&id, &width) in members.iter().zip(&widths) {
+                let (_, weight, transposed) = affine_parts(request, id).1[index];
+                let shape = &graph.ty(weight).shape;
+                let place = self.stored.get(&weight).copied().map_or_else(|| self.place(request, weight), Ok)?;
+                pieces.push(PackPiece { place, shape: (shape[0], shape[1]), transposed, k0, n0 });
+                n0 += width;
+            }
+            k0 += k;
+        }
+        packs.push(Pack { columns, depth: k0, pieces });
+        list.push(Instruction::Gemm { terms, start, out, pack: packs.len() - 1, nodes: members.to_vec() });
+        Ok(())
+    }
+
+    /// A block program: each node one operation, its result in a register or at its place.
+    fn emit_block(&self, request: &Request<'_>, members: &[NodeId]) -> Instruction {
+        let graph = &request.graph;
+        let mut operands: Vec<Place> = Vec::new();
+        let mut external = |place: Place| {
+            operands.iter().position(|&p| p == place).unwrap_or_else(|| {
+                operands.push(place);
+                operands.len() - 1
+            })
+        };
+        // First pass: name every operand outside of the program, so that the registers can come after them.
+        let mut names: HashMap<NodeId, usize> = HashMap::new();
+        for &id in members {
+            for &node in graph.nodes[id].args.iter().chain([&id]) {
+                if let (Some(&place), false) = (self.places.get(&node), self.registers.contains(&node)) {
+                    names.insert(node, external(place));
+                }
+            }
+        }
+        let outside = operands.len();
+        let mut last_use: HashMap<NodeId, usize> = HashMap::new();
+        for (at, &id) in members.iter().enumerate() {
+            for &arg in &graph.nodes[id].args {
+                last_use.insert(arg, at);
+            }
+        }
+        let (mut free, mut temporaries) = (Vec::new(), 0);
+        let mut ops = Vec::new();
+        for (at, &id) in members.iter().enumerate() {
+            let args = &graph.nodes[id].args;
+            let index: Vec<usize> = args.iter().map(|a| names[a]).collect();
+            let mut ended: Vec<NodeId> = args.iter().copied().filter(|a| self.registers.contains(a) && last_use[a] == at).collect();
+            ended.dedup();
+            for arg in ended {
+                if !free.contains(&names[&arg]) {
+                    free.push(names[&arg]);
+                }
+            }
+            if self.registers.contains(&id) {
+                let register = free.pop().unwrap_or_else(|| {
+                    temporaries += 1;
+                    outside + temporaries - 1
+                });
+                names.insert(id, register);
+            }
+            let Some(Evaluation::Elementwise(op)) = evaluation(request, id) else { unreachable!("a block holds elementwise nodes") };
+            let short = |i: usize| u16::try_from(index.get(i).copied().unwrap_or(0)).expect("a graph has fewer nodes");
+            let dst = u16::try_from(names[&id]).expect("a graph has fewer nodes");
+            ops.push(BlockOp { op, dst, a: short(0), b: short(1), c: short(2) });
+        }
+        let width = padded(graph.width(members[0]), self.pad);
+        Instruction::Block { width, operands, ops, temporaries, nodes: members.to_vec() }
+    }
+
+    fn emit_row(&self, request: &Request<'_>, phase: Phase, id: NodeId) -> Result<Instruction> {
+        let graph = &request.graph;
+        let node = &graph.nodes[id];
+        let Some(Evaluation::Row(mut op)) = evaluation(request, id) else {
+            return Err(Error::Unsupported(format!("'{}': a product of parameters (node {id}) cannot be planned yet", graph.name)));
+        };
+        if let RowOp::Columns { count, .. } = &mut op {
+            *count = if *count == 0 { graph.width(node.args[0]) } else { *count };
+        }
+        if matches!(phase, Phase::Prologue | Phase::Epilogue) && (node.ty.shape.len() > 1 || node.args.iter().any(|&a| graph.ty(a).shape.len() > 1)) {
+            return Err(Error::Unsupported(format!("'{}': row operations on matrices of parameters (node {id}) cannot be planned yet", graph.name)));
+        }
+        let args = node.args.iter().map(|&a| Ok((self.place(request, a)?, graph.width(a)))).collect::<Result<Vec<_>>>()?;
+        Ok(Instruction::Row { op, args, out: self.place(request, id)?, width: graph.width(id), node: id })
+    }
+
+    fn emit_accumulations(&mut self, request: &Request<'_>) -> Result<(Vec<Accumulate>, HashMap<NodeId, usize>)> {
+        let graph = &request.graph;
+        let mut list = Vec::new();
+        let mut totals = HashMap::new();
+        for (id, node) in graph.nodes.iter().enumerate() {
+            if self.phases[id] != Phase::Accumulate {
+                continue;
+            }
+            let Some(Evaluation::Accumulate(kind)) = evaluation(request, id) else { continue };
+            let operand = |i: usize| -> Result<(Place, usize)> {
+                let arg = node.args[i];
+                if !graph.nodes[arg].varies {
+                    return Err(Error::Unsupported(format!("'{}': the sum of a constant over steps (node {id}) cannot be planned yet", graph.name)));
+                }
+                Ok((self.place(request, arg)?, graph.width(arg)))
+            };
+            let rows = match kind {
+                Accumulation::Sum => 1,
+                _ => node.ty.shape[0],
+            };
+            let (a, b) = match kind {
+                Accumulation::Sum => (None, operand(0)?),
+                _ => (Some(operand(0)?), operand(1)?),
+            };
+            // Vectors run across the second operand: the wider one, where the other is narrower than a vector.
+            let swapped = kind == Accumulation::Outer && a.is_some_and(|a| a.1 > b.1 && b.1 < 2 * self.pad);
+            let (a, b) = match (swapped, a) {
+                (true, Some(a)) => (Some(b), a),
+                _ => (a, b),
+            };
+            let rows = if swapped { a.map_or(1, |a| a.1) } else { rows };
+            totals.insert(id, list.len());
+            let buffer = self.buffer(Class::Total(list.len()), b.1);
+            self.places.insert(id, Place { buffer, offset: 0, later: false });
+            list.push(Accumulate { kind, a, b, rows, swapped, node: id });
+        }
+        Ok((list, totals))
+    }
+
+    fn emit_gradients(&self, request: &Request<'_>, totals: &HashMap<NodeId, usize>) -> Result<Vec<GradientPart>> {
+        let part = |&(param, offset, node): &(usize, usize, NodeId)| {
+            let from = match totals.get(&node) {
+                Some(&total) => GradientFrom::Total(total),
+                None => GradientFrom::Row(self.place(request, node)?, request.graph.width(node)),
+            };
+            Ok(GradientPart { param, offset, from })
+        };
+        request.gradients.iter().map(part).collect()
+    }
+}
+
+fn copy_row(from: Place, width: usize, to: Place, node: NodeId) -> Instruction {
+    let op = RowOp::Columns { source: 0, target: 0, count: width };
+    Instruction::Row { op, args: vec![(from, width)], out: to, width, node }
+}
