@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
+from hypothesis import strategies as st
+
 import rnnrs
 from configurations import CELLS, CHAINS, Chain, Configuration
-from hypothesis import strategies as st
 from reference import sequence
 
 EVERY = [*CELLS, *CHAINS]
@@ -35,7 +36,7 @@ def like(form, arrays):
 
 
 def randomise(model, rng):
-    """Gives every parameter a value that matters: weights of the size of 1/sqrt(columns), gains near one, biases not zero."""
+    """Gives every parameter a value that matters: weights like 1/sqrt(columns), gains near one, biases not zero."""
     values = {}
     for name, old in model.state_dict().items():
         noise = rng.normal(size=old.shape)
@@ -130,7 +131,9 @@ class CellCase(Case):
         return c | {n: getattr(self, n) for n in ("recurrent_dropout", "zoneout") if getattr(self, n)}
 
     def make(self, **more):
-        layer = {n: getattr(self, n) for n in ("num_layers", "bidirectional", "residual", "batch_first", "dropout")} | more
+        layer = {
+            n: getattr(self, n) for n in ("num_layers", "bidirectional", "residual", "batch_first", "dropout")
+        } | more
         c = self.configuration
         sizes = {"input_size": self.input_size, "hidden_size": self.hidden_size}
         if c.layer and not self.generic:
@@ -274,8 +277,10 @@ def cases(draw, configuration, **fixed):
 def random_options():
     """Zoneout and both dropouts, at least one of them at work."""
     p = st.sampled_from([0.0, 0.25, 0.5])
-    return st.tuples(p, p, p).filter(any).map(
-        lambda t: {"dropout": t[0], "recurrent_dropout": t[1], "zoneout": t[2], "num_layers": 2}
+    return (
+        st.tuples(p, p, p)
+        .filter(any)
+        .map(lambda t: {"dropout": t[0], "recurrent_dropout": t[1], "zoneout": t[2], "num_layers": 2})
     )
 
 

@@ -73,7 +73,9 @@ class Chain:
 
     name: str
     make: Callable  # (rnnrs, **options) -> rnnrs.Sequential
-    reference: Callable  # (weights, x, states, lengths) -> y, states; x (T, B, F) or tokens (T, B), y (T, B, F) or (B, F)
+    reference: (
+        Callable  # (weights, x, states, lengths) -> y, states; x (T, B, F) or tokens (T, B), y (T, B, F) or (B, F)
+    )
     states: tuple = ()  # (num_layers * directions, width) of each state array
     width: int = 3  # features of x; with `tokens` their vocabulary
     tokens: bool = False
@@ -141,7 +143,5 @@ CHAINS = [
         states=((2, 4), (2, 4), (1, 3)),
         steps=False,
     ),
-    Chain(
-        "readout", lambda rnnrs, **k: rnnrs.Sequential(rnnrs.LayerNorm(3), rnnrs.Linear(3, 5), **k), readout
-    ),
+    Chain("readout", lambda rnnrs, **k: rnnrs.Sequential(rnnrs.LayerNorm(3), rnnrs.Linear(3, 5), **k), readout),
 ]

@@ -23,7 +23,7 @@ def agrees(f, expected, rtol=1e-6, atol=1e-8):
 
 
 def directions(shape, rng, limit):
-    """Unit directions to try in an array: every element where they are few, else some of them; and one that mixes all."""
+    """Unit directions to try in an array: its elements, or some where they are many; and one that mixes all."""
     size = int(np.prod(shape))
     chosen = range(size) if size <= limit else rng.choice(size, limit, replace=False)
     for k in chosen:

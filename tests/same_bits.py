@@ -10,6 +10,7 @@ import json
 import sys
 
 import numpy as np
+
 import rnnrs
 from cases import CellCase, ChainCase, flat
 from configurations import CELLS, CHAINS
@@ -100,7 +101,7 @@ def results(every_size=False):
     optimizers = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW]
     for k, case in enumerate([*cell_cases(every_size), *chain_cases()]):
         model = case.build()
-        prefix = f"{case.configuration.name} I{getattr(case, 'input_size', '')} H{getattr(case, 'hidden_size', '')} {case.dtype}"
+        prefix = f"{k} {case.configuration.name} {case.dtype}"
         for name, value in passes(model, case, training=True, seed=k):
             found[f"{prefix}: {name}"] = value
         found[f"{prefix}: evaluation"] = digest(model.record(case.x, **case.given, training=False).y)
@@ -110,7 +111,9 @@ def results(every_size=False):
         found[f"{prefix}: initial"] = digest(*fresh.state_dict().values())
     for kind in ("step", "cosine"):
         for update in range(0, 120, 7):
-            spec = {"schedule": kind, "warmup": 10} | ({"every": 9, "gamma": 0.7} if kind == "step" else {"total": 100, "floor": 0.1})
+            spec = {"schedule": kind, "warmup": 10} | (
+                {"every": 9, "gamma": 0.7} if kind == "step" else {"total": 100, "floor": 0.1}
+            )
             found[f"schedule {kind} {update}"] = rnnrs._core.schedule(json.dumps(spec), update).hex()
     return found
 

@@ -1,9 +1,10 @@
-"""Arrays in: whatever holds numbers works; what does not fit raises a typed error that says what was expected and what came."""
+"""Arrays in: whatever holds numbers works; what does not fit raises a typed error with expected and actual."""
 
 import re
 
 import numpy as np
 import pytest
+
 import rnnrs
 from cases import assert_same_bits, flat
 
@@ -296,7 +297,7 @@ def test_targets_that_do_not_fit():
             model.value_and_grad(x, targets)
     with pytest.raises(rnnrs.ShapeError, match="mask"):
         model.value_and_grad(x, [[0, 1, 2]], mask=[1.0])
-    with pytest.raises(rnnrs.InvalidValueError, match="mask|weight"):
+    with pytest.raises(rnnrs.InvalidValueError, match=r"mask|weight"):
         model.value_and_grad(x, [[0, 1, 2]], mask=[[1.0, -1.0, 1.0]])
 
 

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+
 import rnnrs
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 120

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 import rnnrs
 
 ROOTS = {
@@ -76,8 +77,9 @@ def interrupted(path):
 
 
 ELMAN = (
-    '{"prefix": false, "layers": [{"layer": "recurrent", "cell": "elman", "options": {"input_size": 1, "hidden_size": 2},'
-    ' "num_layers": 1, "bidirectional": false, "dropout": 0.0, "residual": false, "suffix": true, "seed": null}]}'
+    '{"prefix": false, "layers": [{"layer": "recurrent", "cell": "elman", '
+    '"options": {"input_size": 1, "hidden_size": 2}, "num_layers": 1, "bidirectional": false, "dropout": 0.0, '
+    '"residual": false, "suffix": true, "seed": null}]}'
 )
 
 CASES = {

@@ -11,12 +11,15 @@ import time
 
 import numpy as np
 import pytest
+
 import rnnrs
 from cases import assert_same_bits
 
 MODELS = {
     "RNN": lambda **k: rnnrs.RNN(2, 3, seed=0, **k),
-    "LSTM": lambda **k: rnnrs.LSTM(2, 3, num_layers=2, bidirectional=True, batch_first=True, peephole=True, seed=0, **k),
+    "LSTM": lambda **k: rnnrs.LSTM(
+        2, 3, num_layers=2, bidirectional=True, batch_first=True, peephole=True, seed=0, **k
+    ),
     "GRU": lambda **k: rnnrs.GRU(2, 3, reset_after=False, zoneout=0.1, dropout=0.2, num_layers=2, seed=0, **k),
     "Recurrent": lambda **k: rnnrs.Recurrent(rnnrs.cells.LSTM(2, 3, layer_norm=True), seed=0, **k),
     "Sequential": lambda **k: rnnrs.Sequential(

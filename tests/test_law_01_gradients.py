@@ -1,12 +1,13 @@
 """Law 1: gradients equal central differences in float64 (rtol 1e-6, atol 1e-8), at points 1e-3 and more from a kink."""
 
-import differences
 import numpy as np
 import pytest
-from cases import EVERY, assert_same_bits, cases, flat, like, random_options
-from configurations import CELLS
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+import differences
+from cases import EVERY, assert_same_bits, cases, flat, like, random_options
+from configurations import CELLS
 
 
 def check(case, limit, training=False, seed=None):
@@ -26,7 +27,9 @@ def check(case, limit, training=False, seed=None):
 
     def loss(x, parts):
         t = model.record(x, like(state, parts) if parts else None, lengths, training=training, seed=seed)
-        return float((t.y * dy).sum()) + sum(float((s * d).sum()) for s, d in zip(flat(t.state), flat(dstate), strict=True))
+        return float((t.y * dy).sum()) + sum(
+            float((s * d).sum()) for s, d in zip(flat(t.state), flat(dstate), strict=True)
+        )
 
     def compare(what, gradient, value, at):
         assert gradient.shape == value.shape, what

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import EVERY, assert_same_bits, cases, flat
-from configurations import CELLS, Configuration
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cases import EVERY, assert_same_bits, cases, flat
+from configurations import CELLS, Configuration
 
 
 @pytest.mark.parametrize("configuration", EVERY, ids=lambda c: c.name)

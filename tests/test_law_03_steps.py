@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 import rnnrs
 from cases import EVERY, assert_same_bits, cases, flat, like, random_options
 from configurations import CELLS
-from hypothesis import given
-from hypothesis import strategies as st
 
 CAUSAL = [c for c in EVERY if getattr(c, "causal", True) and getattr(c, "steps", True)]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 import rnnrs
 import same_bits
 from cases import EVERY, assert_same_bits, cases, flat, like, random_options
 from configurations import CELLS
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCRIPT = Path(same_bits.__file__)
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from cases import (
     EVERY,
     assert_same_bits,
@@ -13,8 +16,6 @@ from cases import (
     random_options,
 )
 from configurations import CELLS
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @st.composite

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import assert_same_bits, cases, flat
-from configurations import CELLS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cases import assert_same_bits, cases, flat
+from configurations import CELLS
 
 
 def flip(case, array):
@@ -59,17 +60,22 @@ def test_bidirectional_is_forward_beside_reverse(configuration, data):
         tolerance = {"rtol": 1e-9, "atol": 1e-10} if case.dtype == "float64" else {"rtol": 1e-3, "atol": 1e-3}
         for name in back.params:
             np.testing.assert_allclose(back.params[name], gradients.params[name + suffix], **tolerance)
-    np.testing.assert_allclose(parts[0] + parts[1], gradients.x, rtol=1e-4, atol=1e-4 if case.dtype == "float32" else 1e-11)
+    np.testing.assert_allclose(
+        parts[0] + parts[1], gradients.x, rtol=1e-4, atol=1e-4 if case.dtype == "float32" else 1e-11
+    )
 
 
 @pytest.mark.parametrize("configuration", CELLS, ids=lambda c: c.name)
 @given(data=st.data())
 def test_a_turned_bidirectional_layer_changes_sides(configuration, data):
-    """With the directions' weights and states exchanged, turning the input turns the output and exchanges its halves."""
+    """With the directions' weights and states exchanged, a turned input gives the turned output, halves exchanged."""
     case = data.draw(cases(configuration, bidirectional=True, num_layers=1, residual=False, lengths=None))
     model, mirror = case.build(), case.build()
     weights = mirror.state_dict()
-    turned = {name: weights[name.removesuffix("_reverse") if name.endswith("_reverse") else name + "_reverse"] for name in weights}
+    turned = {
+        name: weights[name.removesuffix("_reverse") if name.endswith("_reverse") else name + "_reverse"]
+        for name in weights
+    }
     mirror.load_state_dict(turned)
     state = case.state
     if state is not None:

@@ -1,10 +1,11 @@
 """Law 7: checkpointed BPTT equals plain BPTT, to the bit."""
 
 import pytest
-from cases import EVERY, assert_same_gradients, assert_same_tape, cases, random_options
-from configurations import CELLS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cases import EVERY, assert_same_gradients, assert_same_tape, cases, random_options
+from configurations import CELLS
 
 LONG = st.integers(0, 100)
 EVERY_K = st.sampled_from([1, 16, 17, 32, 48, 1000])

@@ -1,12 +1,13 @@
-"""Law 8: save and load give the same bits; a file cut or changed anywhere gives FileError, never a panic or a wrong model."""
+"""Law 8: save and load give the same bits; a file cut or changed anywhere gives FileError, never a wrong model."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 import rnnrs
 from cases import EVERY, CellCase, assert_same_bits, assert_same_tape, cases, flat
 from configurations import CELLS
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("configuration", EVERY, ids=lambda c: c.name)
@@ -51,7 +52,9 @@ def test_a_loaded_model_streams_the_same_bits(configuration, data, tmp_path_fact
 def small(k):
     """A small model of each kind, as the bytes of its file."""
     configuration = CELLS[k]
-    return CellCase(configuration=configuration, input_size=1, hidden_size=configuration.hidden, dtype="float32").build()
+    return CellCase(
+        configuration=configuration, input_size=1, hidden_size=configuration.hidden, dtype="float32"
+    ).build()
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ error by up to the gain over that spread: there the bound is 2⁻⁹.
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
 import rnnrs
 from cases import EVERY, cases, flat, like
 from configurations import CELLS
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 
 def bound(configuration):
@@ -49,8 +50,12 @@ def test_float32_agrees_with_float64(configuration, data):
         np.testing.assert_array_less(np.abs(got - expected), limit * (1 + np.abs(expected)))
     dy, dstate = case.cotangents(b)
     ga = a.backward(dy, dstate)
-    gb = b.backward(dy.astype(np.float32), None if dstate is None else like(dstate, [s.astype(np.float32) for s in flat(dstate)]))
-    pairs = [(ga.params[name], gb.params[name]) for name in gb.params] + list(zip(flat(ga.state), flat(gb.state), strict=True))
+    gb = b.backward(
+        dy.astype(np.float32), None if dstate is None else like(dstate, [s.astype(np.float32) for s in flat(dstate)])
+    )
+    pairs = [(ga.params[name], gb.params[name]) for name in gb.params] + list(
+        zip(flat(ga.state), flat(gb.state), strict=True)
+    )
     pairs += [(ga.x, gb.x)] if gb.x is not None else []
     for got, expected in pairs:
         assert got.dtype == np.float32

@@ -6,10 +6,11 @@ which is z, r, h for the GRU and i, o, f, c for the LSTM, with peepholes P in th
 
 import numpy as np
 import pytest
-from cases import CellCase, flat
-from configurations import CELLS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cases import CellCase, flat
+from configurations import CELLS
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402

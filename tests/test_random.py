@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import rnnrs
 
 BATCH, UNITS = 40, 50
@@ -23,7 +24,9 @@ def net(hidden=UNITS, **options):
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_recurrent_dropout_is_one_mask_a_sequence(p):
     """h(t) = (m / keep) h(t-1), the same m at every step (Gal and Ghahramani 2016)."""
-    states = net(recurrent_dropout=p).record(np.zeros((4, BATCH, UNITS)), np.ones((1, BATCH, UNITS)), seed=1).states[:, 0]
+    states = (
+        net(recurrent_dropout=p).record(np.zeros((4, BATCH, UNITS)), np.ones((1, BATCH, UNITS)), seed=1).states[:, 0]
+    )
     kept = states[0] != 0
     assert near(1 - kept.mean(), p, DRAWS)
     for t in range(4):

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+
 import rnnrs
 from cases import assert_same_bits
 
@@ -112,7 +114,10 @@ def test_two_threads_use_one_model(two_threads):
     model = net()
     inputs = [data(seed=seed)[0] for seed in range(8)]
     expected = [model(x) for x in inputs]
-    gradients = [model.record(x).backward(np.ones_like(y)).params["0.weight_hh_l0"] for x, y in zip(inputs, expected, strict=True)]
+    gradients = [
+        model.record(x).backward(np.ones_like(y)).params["0.weight_hh_l0"]
+        for x, y in zip(inputs, expected, strict=True)
+    ]
     errors = []
 
     def work(order):
@@ -123,7 +128,7 @@ def test_two_threads_use_one_model(two_threads):
                     tape = model.record(inputs[k])
                     got = tape.backward(np.ones_like(tape.y)).params["0.weight_hh_l0"]
                     assert_same_bits(got, gradients[k], "gradient")
-        except BaseException as error:  # noqa: BLE001 (handed to the main thread)
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(order,)) for order in (range(8), range(7, -1, -1), [3] * 8)]
@@ -136,7 +141,7 @@ def test_two_threads_use_one_model(two_threads):
 
 
 def test_one_thread_learns_while_another_looks(two_threads):
-    """Updates are whole: a reader sees the parameters before an update or after it, and a tape that is stale says so."""
+    """Updates are whole: a reader sees the parameters before or after one, and a tape that is stale says so."""
     model, x = net(), data()[0]
     outcomes = set()
     stop = threading.Event()
@@ -153,7 +158,7 @@ def test_one_thread_learns_while_another_looks(two_threads):
                     outcomes.add("stale")
                 stream = model.stream()
                 stream.step(np.zeros(8))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     reader = threading.Thread(target=look)
@@ -184,7 +189,7 @@ def test_a_stream_used_by_two_threads_stays_whole():
             if isinstance(error, rnnrs.Error):
                 return
             errors.append(error)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -261,7 +266,7 @@ def test_ctrl_c_stops_a_long_call_within_half_a_second(what, tmp_path):
     path.write_text(INTERRUPTED)
     child = subprocess.Popen(
         [sys.executable, str(path), what],
-        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -309,7 +314,7 @@ def test_ctrl_c_in_fit_leaves_the_last_complete_update(tmp_path):
     )
     child = subprocess.Popen(
         [sys.executable, str(path)],
-        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

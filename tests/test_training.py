@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-import rnnrs
-from cases import assert_same_bits, assert_same_gradients, randomise
 from hypothesis import given
 from hypothesis import strategies as st
+
+import rnnrs
+from cases import assert_same_bits, assert_same_gradients, randomise
 from reference import losses, optimizers
 
 
@@ -337,7 +338,7 @@ class TestSchedule:
             (rnnrs.schedules.Step(5, 0.3), {"schedule": "step", "every": 5, "gamma": 0.3}),
             (rnnrs.schedules.Cosine(40, 0.1), {"schedule": "cosine", "total": 40, "floor": 0.1}),
             (rnnrs.schedules.Step(9, 0.5, 4), {"schedule": "step", "every": 9, "gamma": 0.5, "warmup": 4}),
-            (rnnrs.schedules.Cosine(30, warmup=10), {"schedule": "cosine", "total": 30, "warmup": 10}),
+            (rnnrs.schedules.Cosine(30, warmup=10), {"schedule": "cosine", "total": 30, "floor": 0.0, "warmup": 10}),
         ],
         ids=repr,
     )
@@ -487,7 +488,9 @@ class TestFit:
         assert measured == pytest.approx(total / sum(map(len, xs)), rel=1e-12)
         for x, y in zip(xs, model.predict(xs, batch_size=4), strict=True):
             assert_same_bits(y, model(x[None])[0], "a prediction")
-        history = model.fit(xs, ys, loss="mse", optimizer=rnnrs.optim.Adam(1e-2), batch_size=2, epochs=20, seed=0, **QUIET)
+        history = model.fit(
+            xs, ys, loss="mse", optimizer=rnnrs.optim.Adam(1e-2), batch_size=2, epochs=20, seed=0, **QUIET
+        )
         assert history["loss"][-1] < history["loss"][0]
 
     def test_a_ragged_list_equals_the_padded_array(self):
@@ -546,9 +549,7 @@ class TestFit:
     def test_stateful_goes_on_from_batch_to_batch(self):
         x, y = numbers(rows=6, steps=4)
         fitted, mine = small(), small()
-        fitted.fit(
-            x, y, loss="mse", optimizer=rnnrs.optim.SGD(0.1), batch_size=2, stateful=True, epochs=2, **QUIET
-        )
+        fitted.fit(x, y, loss="mse", optimizer=rnnrs.optim.SGD(0.1), batch_size=2, stateful=True, epochs=2, **QUIET)
         optimizer = rnnrs.optim.SGD(0.1)
         for _ in range(2):
             state = None

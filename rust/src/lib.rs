@@ -9,8 +9,12 @@ pub mod kernels;
 pub mod layers;
 mod model;
 pub mod plan;
+#[cfg(feature = "python")]
+mod python;
 pub mod random;
+mod stream;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use stream::Stream;
 pub use model::{Gradients, Input, Model, Options, Output, Tape, Target, Values};

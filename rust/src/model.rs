@@ -574,6 +574,11 @@ impl<E: Element> Model<E> {
         Ok((value, total, Output { y: tape.y, states: tape.states }))
     }
 
+    /// Takes the memory of a tape back for the next call.
+    pub fn recycle(&self, tape: Tape<E>) {
+        tape.recycle(&self.arenas);
+    }
+
     /// What the planner made of the model, for people.
     pub fn explain(&self) -> String {
         let mut text = format!("{} parameters, {}, path {:?}\n", self.chain.layout.slots.iter().map(|s| s.len).sum::<usize>(), E::NAME, self.kernels.isa);

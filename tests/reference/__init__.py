@@ -1,1 +1,1 @@
-"""Plain NumPy versions of everything rnnrs computes, in float64, written from the papers' equations and from nothing else."""
+"""Plain NumPy versions of what rnnrs computes, in float64, written from the papers' equations and nothing else."""

@@ -1,6 +1,6 @@
-"""The simple recurrent network: Elman, "Finding Structure in Time", Cognitive Science 14, 1990, with PyTorch's two biases.
+"""The simple recurrent network: Elman, "Finding Structure in Time", Cognitive Science 14, 1990; two biases as PyTorch.
 
-    h(t) = f(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh),    f = tanh or relu
+h(t) = f(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh),    f = tanh or relu
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The embedding, a table of vectors by token: Bengio et al., "A Neural Probabilistic Language Model", JMLR 2003, section 2."""
+"""The embedding, a vector for each token: Bengio et al., "A Neural Probabilistic Language Model", JMLR 3, 2003."""
 
 
 def embedding(tokens, weight):

@@ -3,8 +3,8 @@
     r = σ(W_ir x(t) + b_ir + W_hr h(t-1) + b_hr)        z = σ(W_iz x(t) + b_iz + W_hz h(t-1) + b_hz)
     h(t) = z h(t-1) + (1 - z) n,                        rows r, z, n
 
-Two forms of n are in use: tanh(W_in x + b_in + r (W_hn h + b_hn)), the reset gate after the product (arXiv:1406.1078v3 as
-cuDNN and PyTorch have it), and tanh(W_in x + b_in + W_hn (r h) + b_hn), the reset gate before it (v1).
+Two forms of n are in use: tanh(W_in x + b_in + r (W_hn h + b_hn)), the reset gate after the product, as cuDNN and
+PyTorch have it, and tanh(W_in x + b_in + W_hn (r h) + b_hn), the reset gate before it (arXiv:1406.1078v1).
 """
 
 import numpy as np

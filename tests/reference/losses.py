@@ -1,10 +1,10 @@
-"""The three losses, with their gradients: the weighted mean over valid steps, in nats a step where they are likelihoods.
+"""The losses and their gradients: weighted means over the valid steps, in nats a step where they are likelihoods.
 
-    cross-entropy   l = -log softmax(y)[target]; a target equal to ignore_index counts for nothing
-    bernoulli       l = -Σ_units  t log σ(y) + (1 - t) log(1 - σ(y)), y being logits (Bishop, PRML, 2006, eq. 4.90)
-    mse             l = mean over units of (y - t)²
+cross-entropy   l = -log softmax(y)[target]; a target equal to ignore_index counts for nothing
+bernoulli       l = -Σ_units  t log σ(y) + (1 - t) log(1 - σ(y)), y being logits (Bishop, PRML, 2006, eq. 4.90)
+mse             l = mean over units of (y - t)²
 
-    loss = Σ w l / Σ w, and 0 with zero gradients where Σ w = 0.
+loss = Σ w l / Σ w, and 0 with zero gradients where Σ w = 0.
 """
 
 import numpy as np

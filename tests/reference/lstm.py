@@ -2,9 +2,9 @@
 
 Without a forget gate: Hochreiter and Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
 The forget gate:       Gers, Schmidhuber and Cummins, "Learning to Forget", Neural Computation 12(10), 2000.
-Peepholes:             Gers, Schraudolph and Schmidhuber, "Learning Precise Timing with LSTM Recurrent Networks", JMLR 3, 2002.
+Peepholes:             Gers, Schraudolph and Schmidhuber, "Learning Precise Timing with LSTM", JMLR 3, 2002.
 Coupled gates:         Greff et al., "LSTM: A Search Space Odyssey", IEEE TNNLS 28(10), 2017 (CIFG).
-Projection:            Sak, Senior and Beaufays, "Long Short-Term Memory Based Recurrent Neural Network Architectures", 2014.
+Projection:            Sak, Senior and Beaufays, "Long Short-Term Memory Based ... Architectures", arXiv:1402.1128.
 Layer normalisation:   Ba, Kiros and Hinton, arXiv:1607.06450, 2016, equations 20 to 22.
 
     z = W_ih x(t) + b_ih + W_hh h(t-1) + b_hh                       rows i, f, g, o

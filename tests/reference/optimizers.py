@@ -76,7 +76,7 @@ class AdamW(Adam):
 
 
 def clip_norm(gradients, limit):
-    """The gradients scaled so that their common 2-norm is at most `limit`, and the norm before (Pascanu et al., ICML 2013)."""
+    """The gradients scaled to a common 2-norm of at most `limit`, and the norm before (Pascanu et al., ICML 2013)."""
     norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
     factor = min(1.0, limit / (norm + 1e-6))
     return [g * factor for g in gradients], norm

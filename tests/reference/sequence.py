@@ -1,7 +1,7 @@
-"""A cell over a sequence: layers, directions, lengths. Bidirectional after Schuster and Paliwal, IEEE Trans. SP 45(11), 1997.
+"""A cell over a sequence: layers, directions (Schuster and Paliwal, IEEE Trans. SP 45(11), 1997), lengths.
 
-Written row by row and step by step, the slowest and plainest way there is: a row of length n takes its n steps, a reverse
-direction starts at step n - 1, and what lies beyond n is not read.
+Written row by row and step by step, the slowest and plainest way there is: a row of length n takes its n steps, a
+reverse direction starts at step n - 1, and what lies beyond n is not read.
 """
 
 import numpy as np
@@ -26,8 +26,10 @@ def parameters_of(weights, suffix):
     return {name: np.asarray(value, dtype=np.float64) for name, value in found.items()}
 
 
-def run(cell, weights, options, hidden_size, x, state=None, lengths=None, num_layers=1, bidirectional=False, residual=False):
-    """x (T, B, F) to y (T, B, D * width), the final state, each (num_layers * D, B, width), and the distance from a kink.
+def run(
+    cell, weights, options, hidden_size, x, state=None, lengths=None, num_layers=1, bidirectional=False, residual=False
+):
+    """x (T, B, F) to y (T, B, D * width), the final states (num_layers * D, B, width), the distance from a kink.
 
     With `residual` a sublayer's input is added to its output wherever their widths agree.
     """

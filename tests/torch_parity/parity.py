@@ -1,6 +1,7 @@
 """rnnrs beside what PyTorch gave: the comparison that the fixture and the live test share."""
 
 import numpy as np
+
 import rnnrs
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}

@@ -1,11 +1,12 @@
-"""Parity with torch.nn in every run, without PyTorch: what make_fixture.py wrote, checked against rnnrs and reference/."""
+"""Parity with torch.nn in every run: what make_fixture.py wrote, against rnnrs and against reference/."""
 
 import json
 from pathlib import Path
 
 import numpy as np
-import parity
 import pytest
+
+import parity
 from reference import elman, gru, linear, losses, lstm, optimizers, sequence
 
 FIXTURE = np.load(Path(__file__).with_name("fixture.npz"))
@@ -15,11 +16,13 @@ REFERENCE = {"RNN": elman, "LSTM": lstm, "GRU": gru}
 
 def entries(kind):
     """Each entry with its arrays, for parametrize."""
+    found = []
     for k, description in enumerate(INDEX[kind]):
         prefix = f"{kind}/{k}/"
         arrays = {name.removeprefix(prefix): FIXTURE[name] for name in FIXTURE.files if name.startswith(prefix)}
         kind_of = description if isinstance(description, str) else description["kind"]
-        yield pytest.param(description, arrays, id=f"{kind_of}-{k}")
+        found.append(pytest.param(description, arrays, id=f"{kind_of}-{k}"))
+    return found
 
 
 @pytest.mark.parametrize(("configuration", "arrays"), entries("recurrent"))

@@ -1,12 +1,13 @@
 """Parity with torch.nn over random configurations, where PyTorch is installed (make test-torch)."""
 
 import numpy as np
-import parity
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.torch
+import parity
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:LSTM with projections")]
 torch = pytest.importorskip("torch")
 torch_side = pytest.importorskip("torch_side")
 

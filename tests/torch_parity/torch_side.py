@@ -93,7 +93,7 @@ OPTIMIZERS = [
 
 
 def trajectory(kind, common, own, rng, updates=12):
-    """A Linear(4, 3) whose input is the identity, so that the gradient of its weight is dyᵀ: the weights after each update."""
+    """The weights after each update of a Linear(4, 3) whose input is the identity: its weight's gradient is dyᵀ."""
     net = torch.nn.Linear(4, 3).double()
     optimizer = getattr(torch.optim, kind)(net.parameters(), **({"weight_decay": 0.0} | common | own))
     dy = rng.normal(size=(updates, 4, 3))

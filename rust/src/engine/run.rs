@@ -54,7 +54,7 @@ impl<'a, E: Element> Runner<'a, E> {
         path: &'a str,
         scratch: *mut E,
     ) -> Self {
-        Self { kernels, plan, bound, packs, rows, ids, draw, path, scratch, terms: Vec::with_capacity(8), operands: Vec::with_capacity(32) }
+        Self { kernels, plan, bound, packs, rows, ids, draw, path, scratch, terms: Vec::new(), operands: Vec::new() }
     }
 
     /// Runs the steps from..to: what comes before the loop, the loop, what comes after. `enter(t)` runs before step t

@@ -90,21 +90,44 @@ macro_rules! elementwise {
         }
 
         /// Runs an operation over a piece.
+        ///
+        /// # Safety
+        /// The processor must have the path, and the block be valid.
         #[inline(always)]
-        unsafe fn apply<S: Simd, E: Constants>(s: S, op: Elementwise, piece: Piece, at: [Strided<E>; 4]) {
-            match op {
+        unsafe fn apply<P: Path, E: Constants>(block: &Block<'_, E>, piece: Piece, op: &BlockOp) {
+            // SAFETY: the caller's promise.
+            let simd = unsafe { P::token() };
+            match op.op {
                 $(Elementwise::$name => {
-                    struct Op;
-                    impl<E: Constants> Map<E> for Op {
+                    struct Op<E> {
+                        rows: usize,
+                        width: usize,
+                        dst: Operand<E>,
+                        $($arg: Operand<E>,)*
+                    }
+                    impl<E: Constants> WithSimd for Op<E> {
+                        type Output = ();
                         #[inline(always)]
-                        unsafe fn map<S: Simd>($s: S, [$($arg,)* ..]: [*const E; 3]) -> V<S, E> {
-                            // SAFETY: the caller's promise: a vector can be read from each argument that is read.
-                            $(let $arg = unsafe { V::load($s, $arg) };)*
-                            $value
+                        fn with_simd<S: Simd>(self, $s: S) {
+                            for r in 0..self.rows {
+                                let dst = self.dst.row(r);
+                                $(let $arg = self.$arg.row(r);)*
+                                for k in (0..self.width).step_by(V::<S, E>::LANES) {
+                                    // SAFETY: the caller of `apply` promised a valid block.
+                                    unsafe {
+                                        $(let $arg = V::load($s, $arg.add(k));)*
+                                        $value.store(dst.add(k));
+                                    }
+                                }
+                            }
                         }
                     }
-                    // SAFETY: the caller's promise.
-                    unsafe { each::<S, E, Op>(s, piece, at) }
+                    simd.vectorize(Op {
+                        rows: piece.rows,
+                        width: piece.width,
+                        dst: piece.operand(block, op.dst),
+                        $($arg: piece.operand(block, op.$arg),)*
+                    });
                 })*
             }
         }
@@ -164,46 +187,42 @@ elementwise! {
     Cos(s, a) = trig::cos(s, a);
 }
 
-/// # Safety
-/// The processor must have the path, and the argument be valid.
-pub(super) unsafe fn block<P: Path, E: Constants>(block: &Block<'_, E>) {
-    struct Run<'a, E>(&'a Block<'a, E>);
-    impl<E: Constants> WithSimd for Run<'_, E> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, s: S) {
-            // SAFETY: the caller of `block` promised a valid argument.
-            unsafe { run(s, self.0) }
-        }
+impl<E> Operand<E> {
+    #[inline(always)]
+    fn row(self, r: usize) -> *mut E {
+        self.ptr.wrapping_add(r * self.stride)
     }
-    // SAFETY: the caller's promise.
-    let s = unsafe { P::token() };
-    s.vectorize(Run(block));
 }
 
-/// The rows and columns that one operation is run over at a time.
+/// The part of a block that one operation is run over before the next.
 #[derive(Clone, Copy)]
 struct Piece {
+    row: usize,
+    column: usize,
     rows: usize,
     width: usize,
 }
 
-/// An argument or result within a piece.
-#[derive(Clone, Copy)]
-struct Strided<E> {
-    ptr: *mut E,
-    stride: usize,
+impl Piece {
+    /// Where the operand or temporary of an index begins in this piece.
+    #[inline(always)]
+    fn operand<E: Constants>(self, block: &Block<'_, E>, index: u16) -> Operand<E> {
+        let index = usize::from(index);
+        match block.operands.get(index) {
+            Some(operand) => {
+                Operand { ptr: operand.row(self.row).wrapping_add(self.column), stride: operand.stride }
+            }
+            None => {
+                let temporary = index - block.operands.len();
+                Operand { ptr: block.scratch.wrapping_add(temporary * PIECE), stride: self.width }
+            }
+        }
+    }
 }
 
-/// An operation on vectors that are read from memory.
-trait Map<E: Constants> {
-    /// # Safety
-    /// A vector must be readable from each argument that the operation has.
-    unsafe fn map<S: Simd>(s: S, args: [*const E; 3]) -> V<S, E>;
-}
-
-#[inline(always)]
-unsafe fn run<S: Simd, E: Constants>(s: S, block: &Block<'_, E>) {
+/// # Safety
+/// The processor must have the path, and the argument be valid.
+pub(super) unsafe fn block<P: Path, E: Constants>(block: &Block<'_, E>) {
     let width = block.width.min(PIECE);
     if width == 0 {
         return;
@@ -212,35 +231,10 @@ unsafe fn run<S: Simd, E: Constants>(s: S, block: &Block<'_, E>) {
     let rows = PIECE / width;
     for row in (0..block.rows).step_by(rows) {
         for column in (0..block.width).step_by(width) {
-            let piece = Piece { rows: rows.min(block.rows - row), width: width.min(block.width - column) };
+            let piece = Piece { row, column, rows: rows.min(block.rows - row), width: width.min(block.width - column) };
             for op in block.ops {
-                // SAFETY: the caller's promise; a temporary holds PIECE elements, which the piece does not exceed.
-                unsafe {
-                    let at = [op.dst, op.a, op.b, op.c].map(|index| match block.operands.get(usize::from(index)) {
-                        Some(operand) => Strided {
-                            ptr: operand.ptr.wrapping_add(row * operand.stride + column),
-                            stride: operand.stride,
-                        },
-                        None => Strided {
-                            ptr: block.scratch.wrapping_add((usize::from(index) - block.operands.len()) * PIECE),
-                            stride: width,
-                        },
-                    });
-                    apply(s, op.op, piece, at);
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn each<S: Simd, E: Constants, M: Map<E>>(s: S, piece: Piece, [dst, a, b, c]: [Strided<E>; 4]) {
-    for r in 0..piece.rows {
-        for k in (0..piece.width).step_by(V::<S, E>::LANES) {
-            // SAFETY: the caller's promise. Arguments that the operation does not have are not read.
-            unsafe {
-                let args = [a, b, c].map(|arg| arg.ptr.wrapping_add(r * arg.stride + k).cast_const());
-                M::map(s, args).store(dst.ptr.add(r * dst.stride + k));
+                // SAFETY: the caller's promise; a temporary holds PIECE elements, which a piece does not exceed.
+                unsafe { apply::<P, E>(block, piece, op) };
             }
         }
     }

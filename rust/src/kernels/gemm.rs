@@ -45,137 +45,133 @@ pub struct Term<E> {
     pub k: usize,
 }
 
+/// Rows of the tallest tile: its accumulators, two vectors of weights and broadcasts must fit the registers.
+const fn tallest<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+}
+
 /// # Safety
 /// The processor must have the path, and the argument be valid.
 pub(super) unsafe fn gemm<P: Path, E: Constants>(gemm: &Gemm<'_, E>) {
-    struct Run<'a, E>(&'a Gemm<'a, E>);
-    impl<E: Constants> WithSimd for Run<'_, E> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, s: S) {
-            // SAFETY: the caller of `gemm` promised a valid argument.
-            unsafe { run(s, self.0) }
-        }
-    }
-    // SAFETY: the caller's promise.
-    let s = unsafe { P::token() };
-    s.vectorize(Run(gemm));
-}
-
-/// Rows of the tallest tile: its accumulators, two vectors of weights and a broadcast must fit the registers.
-const fn tallest<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
-}
-
-/// Where a tile stands: its first row and column, and how deep all weights are.
-#[derive(Clone, Copy)]
-struct Place {
-    row: usize,
-    column: usize,
-    depth: usize,
-}
-
-#[inline(always)]
-unsafe fn run<S: Simd, E: Constants>(s: S, g: &Gemm<'_, E>) {
-    let depth: usize = g.terms.iter().map(|term| term.k).sum();
-    let panel = 2 * V::<S, E>::LANES;
-    let mut column = 0;
-    while column < g.columns {
-        let panels = (g.columns - column) / panel;
-        let place = Place { row: 0, column, depth };
-        // SAFETY: the panels and rows lie within the matrices; a last panel of one vector is all that can be left.
-        column += panel
+    let depth = gemm.terms.iter().map(|term| term.k).sum();
+    let panel = 2 * V::<P::Simd, E>::LANES;
+    let mut at = Place { gemm, depth, row: 0, column: 0 };
+    while at.column < gemm.columns {
+        // SAFETY: the caller's promise, and the panels lie within the matrices. A last panel of one vector is all that
+        // can be left of them.
+        at.column += panel
             * unsafe {
-                match (g.rows, panels) {
-                    (_, 0) => rows::<S, E, 1>(s, g, place),
-                    (1, 4..) => tile::<S, E, 1, 4, 2>(s, g, place),
-                    (1 | 2, 2..) => few::<S, E, 2>(s, g, place),
-                    (3, 2..) => tile::<S, E, 3, 2, 2>(s, g, place),
-                    _ => rows::<S, E, 2>(s, g, place),
+                match (gemm.rows, (gemm.columns - at.column) / panel) {
+                    (_, 0) => rows::<P, E, 1>(at),
+                    // Several panels for few rows: enough chains to hide the latency of a multiply-add.
+                    (1, 4..) => tile::<P, E, 1, 4, 2>(at),
+                    (1, 2..) => tile::<P, E, 1, 2, 2>(at),
+                    (2, 2..) => tile::<P, E, 2, 2, 2>(at),
+                    (3, 2..) => tile::<P, E, 3, 2, 2>(at),
+                    _ => rows::<P, E, 2>(at),
                 }
             };
     }
 }
 
-/// One or two rows over `PANELS` panels: enough chains to hide the latency of a multiply-add.
+/// All rows over one panel of `VECTORS` vectors, in tiles of about equal height; returns 1, for one panel done.
 #[inline(always)]
-unsafe fn few<S: Simd, E: Constants, const PANELS: usize>(s: S, g: &Gemm<'_, E>, place: Place) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if g.rows == 1 { tile::<S, E, 1, PANELS, 2>(s, g, place) } else { tile::<S, E, 2, PANELS, 2>(s, g, place) }
-    }
-}
-
-/// All rows over one panel of `VECTORS` vectors, in tiles of about equal height.
-#[inline(always)]
-unsafe fn rows<S: Simd, E: Constants, const VECTORS: usize>(s: S, g: &Gemm<'_, E>, mut place: Place) -> usize {
-    let mut tiles = g.rows.div_ceil(const { tallest::<S>() });
+unsafe fn rows<P: Path, E: Constants, const VECTORS: usize>(mut at: Place<'_, E>) -> usize {
+    let mut tiles = at.gemm.rows.div_ceil(tallest::<P::Simd>());
     while tiles > 0 {
-        let height = (g.rows - place.row).div_ceil(tiles);
+        let height = (at.gemm.rows - at.row).div_ceil(tiles);
         // SAFETY: the caller's promise.
         unsafe {
             match height {
-                1 => tile::<S, E, 1, 1, VECTORS>(s, g, place),
-                2 => tile::<S, E, 2, 1, VECTORS>(s, g, place),
-                3 => tile::<S, E, 3, 1, VECTORS>(s, g, place),
-                4 => tile::<S, E, 4, 1, VECTORS>(s, g, place),
-                5 => tile::<S, E, 5, 1, VECTORS>(s, g, place),
-                6 => tile::<S, E, 6, 1, VECTORS>(s, g, place),
-                7 => tile::<S, E, 7, 1, VECTORS>(s, g, place),
-                _ => tile::<S, E, 8, 1, VECTORS>(s, g, place),
+                1 => tile::<P, E, 1, 1, VECTORS>(at),
+                2 => tile::<P, E, 2, 1, VECTORS>(at),
+                3 => tile::<P, E, 3, 1, VECTORS>(at),
+                4 => tile::<P, E, 4, 1, VECTORS>(at),
+                5 => tile::<P, E, 5, 1, VECTORS>(at),
+                6 => tile::<P, E, 6, 1, VECTORS>(at),
+                7 => tile::<P, E, 7, 1, VECTORS>(at),
+                _ => tile::<P, E, 8, 1, VECTORS>(at),
             };
         }
-        place.row += height;
+        at.row += height;
         tiles -= 1;
     }
     1
 }
 
-/// `ROWS` rows over `PANELS` panels of `VECTORS` vectors each, kept in registers throughout; returns `PANELS`.
+/// Where a tile stands: its first row and column, and how deep all weights are.
+#[derive(Clone, Copy)]
+struct Place<'a, E> {
+    gemm: &'a Gemm<'a, E>,
+    depth: usize,
+    row: usize,
+    column: usize,
+}
+
+/// `ROWS` rows over `PANELS` panels of `VECTORS` vectors each, kept in registers throughout. Each tile is a function of
+/// its own, which the compiler's register allocation needs.
+struct Tile<'a, E, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(Place<'a, E>);
+
+/// Computes a tile; returns `PANELS`, for so many panels done.
+///
+/// # Safety
+/// The processor must have the path, and the tile lie within valid matrices.
 #[inline(always)]
-unsafe fn tile<S: Simd, E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
-    s: S,
-    g: &Gemm<'_, E>,
-    place: Place,
+unsafe fn tile<P: Path, E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    at: Place<'_, E>,
 ) -> usize {
-    let lanes = V::<S, E>::LANES;
-    let panel = 2 * lanes;
-    // SAFETY: the tile lies within the matrices.
-    unsafe {
-        let mut chains = [[[V::splat(s, E::default()); VECTORS]; PANELS]; ROWS];
-        if !g.init.is_null() {
-            for (r, row) in chains.iter_mut().enumerate() {
-                let from = g.init.add((place.row + r) * g.init_stride + place.column);
-                for (p, vectors) in row.iter_mut().enumerate() {
-                    for (v, chain) in vectors.iter_mut().enumerate() {
-                        *chain = V::load(s, from.add(p * panel + v * lanes));
-                    }
-                }
-            }
-        }
-        let mut weights = g.weights.add(place.column * place.depth);
-        for term in g.terms {
-            let a: [*const E; ROWS] = core::array::from_fn(|r| term.a.add((place.row + r) * term.stride));
-            for k in 0..term.k {
-                for p in 0..PANELS {
-                    for v in 0..VECTORS {
-                        let w = V::load(s, weights.add(p * panel * place.depth + v * lanes));
-                        for r in 0..ROWS {
-                            chains[r][p][v] = V::splat(s, *a[r].add(k)).fma(w, chains[r][p][v]);
+    // SAFETY: the caller's promise.
+    let s = unsafe { P::token() };
+    s.vectorize(Tile::<E, ROWS, PANELS, VECTORS>(at));
+    PANELS
+}
+
+impl<E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize> WithSimd
+    for Tile<'_, E, ROWS, PANELS, VECTORS>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Place { gemm, depth, row, column } = self.0;
+        let lanes = V::<S, E>::LANES;
+        let panel = 2 * lanes;
+        // SAFETY: the caller of `tile` promised that it lies within valid matrices.
+        unsafe {
+            let mut chains = [[[V::splat(s, E::default()); VECTORS]; PANELS]; ROWS];
+            if !gemm.init.is_null() {
+                for (r, chains) in chains.iter_mut().enumerate() {
+                    let from = gemm.init.add((row + r) * gemm.init_stride + column);
+                    for p in 0..PANELS {
+                        for v in 0..VECTORS {
+                            chains[p][v] = V::load(s, from.add(p * panel + v * lanes));
                         }
                     }
                 }
-                weights = weights.add(VECTORS * lanes);
             }
-        }
-        for (r, row) in chains.iter().enumerate() {
-            let to = g.out.add((place.row + r) * g.out_stride + place.column);
-            for (p, vectors) in row.iter().enumerate() {
-                for (v, chain) in vectors.iter().enumerate() {
-                    chain.store(to.add(p * panel + v * lanes));
+            let mut weights = gemm.weights.add(column * depth);
+            for term in gemm.terms {
+                let a: [*const E; ROWS] = core::array::from_fn(|r| term.a.add((row + r) * term.stride));
+                for k in 0..term.k {
+                    for p in 0..PANELS {
+                        for v in 0..VECTORS {
+                            let w = V::load(s, weights.add(p * panel * depth + v * lanes));
+                            for r in 0..ROWS {
+                                chains[r][p][v] = V::splat(s, *a[r].add(k)).fma(w, chains[r][p][v]);
+                            }
+                        }
+                    }
+                    weights = weights.add(VECTORS * lanes);
+                }
+            }
+            for (r, chains) in chains.iter().enumerate() {
+                let to = gemm.out.add((row + r) * gemm.out_stride + column);
+                for p in 0..PANELS {
+                    for v in 0..VECTORS {
+                        chains[p][v].store(to.add(p * panel + v * lanes));
+                    }
                 }
             }
         }
     }
-    PANELS
 }

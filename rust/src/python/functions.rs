@@ -1,0 +1,60 @@
+//! The functions of the module: threads, the SIMD path, schedules, and the tables of what there is.
+
+use super::work::quick;
+use crate::error::{Error, Result};
+use crate::train::Schedule;
+use crate::{cells, engine, graph, kernels};
+use pyo3::prelude::*;
+
+/// The factor of the learning rate at an update.
+#[pyfunction]
+fn schedule(spec: &str, update: u64) -> PyResult<f64> {
+    quick(|| Ok(Schedule::from_json(spec)?.factor(update)))
+}
+
+/// How many threads a call may use.
+#[pyfunction]
+fn set_num_threads(n: usize) -> Result<()> {
+    engine::set_num_threads(n)
+}
+
+/// How many threads a call may use.
+#[pyfunction]
+fn get_num_threads() -> usize {
+    engine::num_threads()
+}
+
+/// The SIMD path in use.
+#[pyfunction]
+fn simd() -> Result<&'static str> {
+    kernels::isa_checked().map(kernels::Isa::name).map_err(Error::Value)
+}
+
+/// The names of all cells.
+#[pyfunction]
+fn cells_() -> Vec<&'static str> {
+    cells::CELLS.iter().map(|(name, _)| *name).collect()
+}
+
+/// The name and version of each primitive.
+#[pyfunction]
+fn primitives() -> Vec<(&'static str, u32)> {
+    graph::primitives::versions()
+}
+
+/// The names of all variants of the crate's error.
+#[pyfunction]
+fn error_variants() -> &'static [&'static str] {
+    Error::VARIANTS
+}
+
+/// Adds the functions to the module.
+pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(schedule, module)?)?;
+    module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(simd, module)?)?;
+    module.add_function(wrap_pyfunction!(cells_, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives, module)?)?;
+    module.add_function(wrap_pyfunction!(error_variants, module)?)
+}

@@ -1,0 +1,29 @@
+//! The extension module `rnnrs._core`: the crate over NumPy arrays. The only code that names pyo3.
+
+mod arguments;
+mod arrays;
+mod errors;
+mod functions;
+mod gradients;
+mod loss;
+mod model;
+mod optimizer;
+mod stream;
+mod tape;
+mod typed;
+mod work;
+
+use pyo3::prelude::*;
+
+/// The Rust module: models, tapes, optimizers and streams over NumPy arrays; the package around it adds no numerics.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::add_to(module)?;
+    functions::add_to(module)?;
+    module.add_class::<model::Model>()?;
+    module.add_class::<tape::Tape>()?;
+    module.add_class::<gradients::Gradients>()?;
+    module.add_class::<optimizer::Optimizer>()?;
+    module.add_class::<stream::Stream>()
+}

@@ -1,0 +1,141 @@
+//! Streaming: a step a call, the states kept here.
+
+use crate::engine::{Stage, Stepper};
+use crate::error::{Error, Result};
+use crate::kernels::Element;
+use crate::layers::{Block, InputKind};
+use crate::model::Model;
+use std::sync::Arc;
+
+/// A model that is run step by step, with the bits of a run over the whole sequence. After an update of the parameters
+/// it goes on with the new ones and its states.
+///
+/// A chain that ends in `Last` gives the output of the step, the last so far.
+pub struct Stream<E: Element> {
+    model: Arc<Model<E>>,
+    rows: usize,
+    stepper: Stepper<E>,
+}
+
+fn stages<E: Element>(model: &Model<E>) -> Result<Vec<&Stage<E>>> {
+    let mut all = Vec::new();
+    for block in &model.chain.blocks {
+        match block {
+            Block::Causal(stages) => all.extend(stages),
+            Block::Last => {}
+            Block::Bidirectional { .. } => {
+                return Err(Error::Unsupported("a bidirectional layer needs the whole sequence: expected layers of one direction for streaming".into()));
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl<E: Element> Stream<E> {
+    /// A stream of `rows` rows with zero states.
+    pub fn new(model: Arc<Model<E>>, rows: usize) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::value("batch_size", "at least 1", 0));
+        }
+        let stepper = Self::stepper(&model, rows)?;
+        Ok(Self { model, rows, stepper })
+    }
+
+    fn stepper(model: &Model<E>, rows: usize) -> Result<Stepper<E>> {
+        let width = match model.chain.input {
+            InputKind::Float(width) => width,
+            InputKind::Tokens(_) => 1,
+        };
+        let params = model.params();
+        Stepper::new(&stages(model)?, &model.chain.layout, &params, model.kernels(), rows, width)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model<E>> {
+        &self.model
+    }
+
+    /// Rows of the batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Binds to the parameters anew if they have changed.
+    fn refresh(&mut self) -> Result<()> {
+        if self.stepper.version() != self.model.params().version {
+            let states = self.states();
+            self.stepper = Self::stepper(&self.model, self.rows)?;
+            let states: Vec<&[E]> = states.iter().map(|s| &s[..]).collect();
+            self.set_states(&states)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, y: &mut [E]) -> Result<()> {
+        let width = self.model.chain.output;
+        if y.len() != self.rows * width {
+            return Err(Error::shape("y", format!("{} rows x {width}", self.rows), format!("{} elements", y.len())));
+        }
+        let model = self.model.clone();
+        // Updates wait while a step runs.
+        let _params = model.params();
+        self.stepper.step(&stages(&model)?, y);
+        Ok(())
+    }
+
+    /// A step of numbers: x (rows, width) to y (rows, output).
+    pub fn step_float(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
+        let InputKind::Float(width) = self.model.chain.input else { return Err(Error::dtype("x", "integer tokens", "floating point numbers")) };
+        if x.len() != self.rows * width {
+            return Err(Error::shape("x", format!("{} rows x {width} features", self.rows), format!("{} elements", x.len())));
+        }
+        self.refresh()?;
+        self.stepper.set_input(x);
+        self.run(y)
+    }
+
+    /// A step of tokens: x (rows) to y (rows, output).
+    pub fn step_tokens(&mut self, x: &[i64], y: &mut [E]) -> Result<()> {
+        let InputKind::Tokens(limit) = self.model.chain.input else { return Err(Error::dtype("x", "floating point numbers", "integers")) };
+        if x.len() != self.rows {
+            return Err(Error::shape("x", format!("{} tokens", self.rows), format!("{} elements", x.len())));
+        }
+        let check = |&token: &i64| u32::try_from(token).ok().filter(|&t| (t as usize) < limit).ok_or_else(|| Error::value("x", format!("tokens 0 to {}", limit - 1), token));
+        let tokens: Vec<u32> = x.iter().map(check).collect::<Result<_>>()?;
+        self.refresh()?;
+        self.stepper.set_tokens(&tokens);
+        self.run(y)
+    }
+
+    /// The states (rows, width), in the order of the model's.
+    pub fn states(&mut self) -> Vec<Vec<E>> {
+        let widths: Vec<usize> = self.model.chain.states.iter().map(|s| s.width).collect();
+        let rows = self.rows;
+        widths.iter().enumerate().map(|(index, &width)| (0..rows).flat_map(|row| self.stepper.state(index, row, width).to_vec()).collect()).collect()
+    }
+
+    /// Sets all states.
+    pub fn set_states(&mut self, states: &[&[E]]) -> Result<()> {
+        let infos = &self.model.chain.states;
+        if states.len() != infos.len() {
+            return Err(Error::shape("state", format!("{} arrays", infos.len()), states.len()));
+        }
+        for (info, given) in infos.iter().zip(states) {
+            if given.len() != self.rows * info.width {
+                return Err(Error::shape(format!("state '{}'", info.name), format!("{} rows x {}", self.rows, info.width), format!("{} elements", given.len())));
+            }
+        }
+        let widths: Vec<usize> = infos.iter().map(|s| s.width).collect();
+        for (index, (&width, given)) in widths.iter().zip(states).enumerate() {
+            for (row, values) in given.chunks_exact(width).enumerate() {
+                self.stepper.state(index, row, width).copy_from_slice(values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets all states to zero.
+    pub fn reset(&mut self) {
+        self.stepper.reset();
+    }
+}
