@@ -52,10 +52,11 @@ def run_script():
     """Runs Python in a process of its own, with a time limit; returns what it printed."""
     import subprocess
 
-    def run(code_or_path, *arguments, environment=None, timeout=120, check=True):
+    def run(code_or_path, *arguments, environment=None, timeout=120, check=True, folder=None):
         command = [sys.executable, *(["-c", code_or_path] if isinstance(code_or_path, str) else [str(code_or_path)])]
         done = subprocess.run(
             [*command, *map(str, arguments)],
+            cwd=folder,
             env=os.environ | {"PYTHONPATH": str(HERE)} | (environment or {}),
             capture_output=True,
             text=True,

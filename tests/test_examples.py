@@ -18,5 +18,7 @@ def test_example(path, run_script, tmp_path):
     folder = Path(os.environ.get("RNNRS_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("no data: name their folder in RNNRS_DATA")
-    printed = run_script(path, "--small", environment={"RNNRS_DATA": str(folder)}, timeout=120)
+    size = "--epochs" if '"--epochs"' in path.read_text(encoding="utf-8") else "--updates"
+    printed = run_script(path, size, 2, environment={"RNNRS_DATA": str(folder)}, timeout=120, folder=tmp_path)
     assert printed.strip()
+    assert "other bits" not in printed

@@ -234,12 +234,27 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__dlpack__")
 
 
-def pieces(batches: Iterable[Batch], bptt: int | None, *, steps: bool) -> Iterator[Piece]:
-    """The batches in pieces of ``bptt`` steps, without those in which no row is left."""
-    if bptt is not None and bptt < 1:
+def check_bptt(model: _core.Model, bptt: int | None) -> None:
+    """Whether a model's sequences can be cut into pieces of so many steps."""
+    if bptt is None:
+        return
+    if bptt < 1:
         raise InvalidValueError(f"bptt: expected at least 1, got {bptt}")
-    if bptt is not None and not steps:
+    if not model.output_steps:
         raise UnsupportedError("bptt: expected a model with an output at every step, got one that ends in Last")
+    forward_only(model, "bptt")
+
+
+def forward_only(model: _core.Model, option: str) -> None:
+    """Carrying the state from piece to piece needs a model that runs forward in time."""
+    if any(direction for _, _, direction, _, _ in model.states):
+        raise UnsupportedError(
+            f"{option}: expected a model that runs forward in time, got one with a reverse direction"
+        )
+
+
+def pieces(batches: Iterable[Batch], bptt: int | None) -> Iterator[Piece]:
+    """The batches in pieces of ``bptt`` steps, without those in which no row is left."""
     for batch in batches:
         total = batch.x.shape[1]
         if bptt is None or total <= bptt:

@@ -36,10 +36,10 @@ class Settings:
     hidden: int = 256
     layers: int = 1
     embedding: int = 64
-    dropout: float = 0.0
+    dropout: float = 0.1
     rows: int = 32
     bptt: int = 64
-    lr: float = 4e-3
+    lr: float = 6e-3
     clip_norm: float = 1.0
     seconds: float = 75.0
     updates: int | None = None

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _batches, _core, _losses
+from . import _arrays, _batches, _losses
 from . import metrics as _metrics
-from ._core import UnsupportedError
 from ._progress import Progress
 
 if TYPE_CHECKING:
@@ -38,14 +37,6 @@ class Tally:
         return self.total / self.weight if self.weight else math.nan
 
 
-def forward_only(model: _core.Model, option: str) -> None:
-    """Carrying the state from piece to piece needs a model that runs forward in time."""
-    if any(direction for _, _, direction, _, _ in model.states):
-        raise UnsupportedError(
-            f"{option}: expected a model that runs forward in time, got one with a reverse direction"
-        )
-
-
 def evaluate(
     owner: Parameterised,
     source: tuple[Any, ...],
@@ -60,14 +51,13 @@ def evaluate(
     model = owner._native
     chosen = _losses.resolve(loss)
     functions = _metrics.resolve(metrics)
-    if bptt is not None:
-        forward_only(model, "bptt")
+    _batches.check_bptt(model, bptt)
     steps = model.output_steps
     data = _batches.data(_batches.Task(model, chosen), source, batch_size)
     tallies = {"loss": Tally()} | {name: Tally() for name, function in functions.items() if function}
     state: list[Array] | None = None
     with Progress(data.updates(bptt), "evaluate", enabled=progress) as bar:
-        for piece in _batches.pieces(data.epoch(None), bptt, steps=steps):
+        for piece in _batches.pieces(data.epoch(None), bptt):
             batch = piece.batch
             state = None if piece.fresh else state
             if isinstance(chosen, _losses.Loss):

@@ -46,9 +46,8 @@ class Settings(NamedTuple):
         if self.stateful and self.shuffle:
             raise InvalidValueError("shuffle: expected False with stateful, which needs the batches in order")
         if self.stateful:
-            _evaluate.forward_only(model, "stateful")
-        if self.bptt is not None:
-            _evaluate.forward_only(model, "bptt")
+            _batches.forward_only(model, "stateful")
+        _batches.check_bptt(model, self.bptt)
 
 
 class Run:
@@ -158,7 +157,7 @@ def _epoch(
     """The updates of one epoch that are still to be made; False if it was stopped before its end."""
     model = run.model._native
     order = np.random.default_rng(_seeds.mix(run._seed, 0, run.epoch)) if settings.shuffle else None
-    pieces = _batches.pieces(data.epoch(order), settings.bptt, steps=model.output_steps)
+    pieces = _batches.pieces(data.epoch(order), settings.bptt)
     for piece in itertools.islice(pieces, run._done, None):
         if run.stopped:
             return False

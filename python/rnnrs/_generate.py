@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _arrays, _evaluate, _frame
+from . import _arrays, _batches, _frame
 from ._core import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def generate(
     model = owner._native
     kind, width = model.input
     tokens = kind == "tokens"
-    _evaluate.forward_only(model, "generate")
+    _batches.forward_only(model, "generate")
     if not model.output_steps or model.output_size != width:
         steps_or_last = "at every step" if model.output_steps else "at the last step only"
         raise UnsupportedError(

@@ -4,10 +4,11 @@ use crate::engine::{Arenas, Batch, Call, Carry, Data, Draw, Memory, Params, Reco
 use crate::error::{Error, Result};
 use crate::file::{self, Container, Tensor};
 use crate::graph::{self, Graph};
-use crate::kernels::{self, Element, Kernels};
+use crate::kernels::{self, Element, Isa, Kernels};
 use crate::layers::{Block, Chain, InputKind, Spec, build, loss_graph};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::Duration;
 
 /// Work (multiply-adds) below which a call stays on one thread.
 const SMALL: usize = 100_000;
@@ -98,6 +99,8 @@ pub struct Tape<E: Element> {
     steps: usize,
     rows: usize,
     batch_first: bool,
+    /// Elements of the output.
+    outputs: usize,
     /// For each block, its input and what it kept.
     blocks: Vec<(Sequence<E>, Vec<Recording<E>>)>,
     /// Final states.
@@ -123,11 +126,16 @@ impl<E: Element> Model<E> {
     /// A model with parameters drawn from the seed.
     pub fn new(spec: Spec, seed: u64) -> Result<Self> {
         let chain = build(&spec, None)?;
-        Self::with_chain(spec, chain, seed)
+        Self::with_chain(spec, chain, seed, kernels::isa_checked().map_err(Error::Value)?)
     }
 
-    fn with_chain(spec: Spec, chain: Chain<E>, seed: u64) -> Result<Self> {
-        let isa = kernels::isa_checked().map_err(Error::Value)?;
+    /// As [`Model::new`], on a given SIMD path: results have the same bits on all of them.
+    pub fn with_isa(spec: Spec, seed: u64, isa: Isa) -> Result<Self> {
+        let chain = build(&spec, None)?;
+        Self::with_chain(spec, chain, seed, isa)
+    }
+
+    fn with_chain(spec: Spec, chain: Chain<E>, seed: u64, isa: Isa) -> Result<Self> {
         let kernels = E::kernels(isa).ok_or_else(|| Error::Unsupported(format!("expected a processor with {isa:?}")))?;
         let params = RwLock::new(Params::new(&chain.layout, seed)?);
         let frozen = RwLock::new(vec![false; chain.layout.slots.len()]);
@@ -141,7 +149,15 @@ impl<E: Element> Model<E> {
 
     /// The parameters, to change: add 1 to the version when done.
     pub fn params_mut(&self) -> RwLockWriteGuard<'_, Params<E>> {
-        self.params.write().unwrap_or_else(PoisonError::into_inner)
+        loop {
+            // Never queues: a waiting writer would hold up new readers, one of which may hold what a running call needs
+            // to finish (Python's lock, to look for Ctrl-C).
+            match self.params.try_write() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_micros(50)),
+            }
+        }
     }
 
     /// Which parameters optimizers leave alone.
@@ -201,7 +217,7 @@ impl<E: Element> Model<E> {
 
     /// Runs a sequence. `state` holds the initial states (rows, width) in the order of [`Chain::states`], or zeros.
     pub fn forward(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Output<E>> {
-        let tape = self.run(input, state, options, None, None)?;
+        let tape = self.run(&self.params(), input, state, options, None, None)?;
         Ok(Output { y: tape.y, states: tape.states })
     }
 
@@ -209,7 +225,7 @@ impl<E: Element> Model<E> {
     pub fn all_states(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Vec<Vec<E>>> {
         let steps = input.steps * input.rows;
         let mut all: Vec<Vec<E>> = self.chain.states.iter().map(|s| vec![E::default(); steps * s.width]).collect();
-        self.run(input, state, options, None, Some(&mut all))?;
+        self.run(&self.params(), input, state, options, None, Some(&mut all))?;
         Ok(all)
     }
 
@@ -219,7 +235,7 @@ impl<E: Element> Model<E> {
         if checkpoint == Some(0) {
             return Err(Error::value("checkpoint", "at least 1 step", 0));
         }
-        self.run(input, state, options, Some(checkpoint), None)
+        self.run(&self.params(), input, state, options, Some(checkpoint), None)
     }
 
     fn call<'a>(&'a self, pass: &'a Pass<'a, E>, stages: &'a [&'a Stage<E>], batch: &'a Batch, inputs: Vec<View<E>>) -> Call<'a, E> {
@@ -237,15 +253,14 @@ impl<E: Element> Model<E> {
         }
     }
 
-    fn run(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>, record: Option<Option<usize>>, mut all: Option<&mut Vec<Vec<E>>>) -> Result<Tape<E>> {
+    fn run(&self, params: &Params<E>, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>, record: Option<Option<usize>>, mut all: Option<&mut Vec<Vec<E>>>) -> Result<Tape<E>> {
         let (steps, rows) = (input.steps, input.rows);
         self.check_states(state, rows)?;
         let batch = Batch::new(steps, rows, options.lengths, self.workers(rows, steps))?;
         let sequence = self.sequence(input, &batch)?;
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
-        let params = self.params();
-        let pass = Pass { params: &params, stop: &stop, training: options.training, draw: options.draw };
+        let pass = Pass { params, stop: &stop, training: options.training, draw: options.draw };
         let mut tape = Tape {
             version: params.version,
             batch,
@@ -255,6 +270,7 @@ impl<E: Element> Model<E> {
             steps,
             rows,
             batch_first: input.batch_first,
+            outputs: 0,
             blocks: Vec::new(),
             states: Vec::new(),
             y: Vec::new(),
@@ -302,7 +318,7 @@ impl<E: Element> Model<E> {
             }
         }
         if let Sequence::Float(y) = current {
-            tape.y = y;
+            (tape.outputs, tape.y) = (y.len(), y);
         }
         Ok(tape)
     }
@@ -394,14 +410,17 @@ impl<E: Element> Model<E> {
     /// Runs a tape backward from the gradient of its output `dy` (same layout) and of its final states. A tape may be
     /// used many times, until the parameters change.
     pub fn backward(&self, tape: &Tape<E>, dy: &[E], dstate: Option<&[Option<&[E]>]>, input_gradient: bool, interrupt: Option<&(dyn Fn() -> bool + Sync)>) -> Result<Gradients<E>> {
+        self.backward_with(&self.params(), tape, dy, dstate, input_gradient, interrupt)
+    }
+
+    fn backward_with(&self, params: &Params<E>, tape: &Tape<E>, dy: &[E], dstate: Option<&[Option<&[E]>]>, input_gradient: bool, interrupt: Option<&(dyn Fn() -> bool + Sync)>) -> Result<Gradients<E>> {
         let never = || false;
         let stop = Stop::new(interrupt.unwrap_or(&never));
-        let params = self.params();
         if params.version != tape.version {
             return Err(Error::Stale(format!("expected parameters of version {} (when the tape was recorded), got version {}", tape.version, params.version)));
         }
-        if dy.len() != tape.y.len() {
-            return Err(Error::shape("dy", format!("{} elements, as y", tape.y.len()), dy.len()));
+        if dy.len() != tape.outputs {
+            return Err(Error::shape("dy", format!("{} elements, as y", tape.outputs), dy.len()));
         }
         if let Some(dstate) = dstate {
             if dstate.len() != self.chain.states.len() {
@@ -413,7 +432,7 @@ impl<E: Element> Model<E> {
                 }
             }
         }
-        let pass = Pass { params: &params, stop: &stop, training: tape.training, draw: tape.draw };
+        let pass = Pass { params, stop: &stop, training: tape.training, draw: tape.draw };
         let mut gradients = Memory::new(self.chain.layout.len.max(1))?;
         let mut states: Vec<Vec<E>> = vec![Vec::new(); self.chain.states.len()];
         let mut first_state = self.chain.states.len();
@@ -497,14 +516,14 @@ impl<E: Element> Model<E> {
             return Ok(stage.clone());
         }
         let graph = loss_graph(name, self.chain.output)?;
-        let stage = Arc::new(Stage::new("loss".into(), graph, vec![Wire::External(0), Wire::External(1)], vec![])?);
+        let stage = Arc::new(Stage::new("loss".into(), graph, vec![Wire::Previous, Wire::External(1)], vec![])?);
         known.push((name.to_string(), stage.clone()));
         Ok(stage)
     }
 
     /// The mean loss of outputs `y` (of shape `shape`), Σ w·l / Σ w over valid steps, the sum of weights, and if asked
     /// for the gradient with respect to y.
-    fn loss_of(&self, y: &[E], target: &Target<'_, E>, batch: &Batch, shape: &Shape, stop: &Stop<'_>, gradient: bool) -> Result<(f64, f64, Vec<E>)> {
+    fn loss_of(&self, params: &Params<E>, y: &[E], target: &Target<'_, E>, batch: &Batch, shape: &Shape, stop: &Stop<'_>, gradient: bool) -> Result<(f64, f64, Vec<E>)> {
         let width = self.chain.output;
         let count = shape.steps * shape.rows;
         let (indices, mut weights) = target.check(width, batch, shape)?;
@@ -523,8 +542,7 @@ impl<E: Element> Model<E> {
             (None, Values::Float(values)) => shape.view(values.as_ptr().cast_mut(), width, 0, width, false),
             (None, Values::Tokens(_)) => return Err(Error::dtype("targets", "numbers", "integers")),
         };
-        let params = self.params();
-        let pass = Pass { params: &params, stop, training: false, draw: Draw::default() };
+        let pass = Pass { params, stop, training: false, draw: Draw::default() };
         let call = self.call(&pass, &stages, batch, vec![view, target_view]);
         let mut losses = vec![E::default(); count];
         let sink = Sink { stage: 0, what: What::Output, view: shape.view(losses.as_mut_ptr(), 1, 0, 1, false) };
@@ -557,9 +575,10 @@ impl<E: Element> Model<E> {
     pub fn value_and_grad(&self, input: Input<'_, E>, target: &Target<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<(f64, f64, Gradients<E>, Vec<Vec<E>>)> {
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
-        let tape = self.record(input, state, options, None)?;
-        let (value, total, dy) = self.loss_of(&tape.y, target, tape.last.as_ref().unwrap_or(&tape.batch), &tape.output_shape(), &stop, true)?;
-        let gradients = self.backward(&tape, &dy, None, false, options.interrupt)?;
+        let params = self.params();
+        let tape = self.run(&params, input, state, options, Some(None), None)?;
+        let (value, total, dy) = self.loss_of(&params, &tape.y, target, tape.last.as_ref().unwrap_or(&tape.batch), &tape.output_shape(), &stop, true)?;
+        let gradients = self.backward_with(&params, &tape, &dy, None, false, options.interrupt)?;
         let states = tape.states.clone();
         tape.recycle(&self.arenas);
         Ok((value, total, gradients, states))
@@ -569,14 +588,66 @@ impl<E: Element> Model<E> {
     pub fn loss(&self, input: Input<'_, E>, target: &Target<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<(f64, f64, Output<E>)> {
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
-        let tape = self.run(input, state, options, None, None)?;
-        let (value, total, _) = self.loss_of(&tape.y, target, tape.last.as_ref().unwrap_or(&tape.batch), &tape.output_shape(), &stop, false)?;
+        let params = self.params();
+        let tape = self.run(&params, input, state, options, None, None)?;
+        let (value, total, _) = self.loss_of(&params, &tape.y, target, tape.last.as_ref().unwrap_or(&tape.batch), &tape.output_shape(), &stop, false)?;
         Ok((value, total, Output { y: tape.y, states: tape.states }))
     }
 
     /// Takes the memory of a tape back for the next call.
     pub fn recycle(&self, tape: Tape<E>) {
         tape.recycle(&self.arenas);
+    }
+
+    /// Where the time of a forward pass goes: seconds for each stage, one after the other over the whole sequence.
+    pub fn profile(&self, input: Input<'_, E>, lengths: Option<&[i64]>) -> Result<Vec<(String, f64)>> {
+        let batch = Batch::new(input.steps, input.rows, lengths, self.workers(input.rows, input.steps))?;
+        let mut current = self.sequence(input, &batch)?;
+        let single = Batch::new(1, input.rows, None, 1)?;
+        let (mut batch, mut shape) = (&batch, Shape { steps: input.steps, rows: input.rows, batch_first: input.batch_first });
+        let (never, params) = (|| false, self.params());
+        let stop = Stop::new(&never);
+        let pass = Pass { params: &params, stop: &stop, training: false, draw: Draw::default() };
+        let mut times = Vec::new();
+        let mut width = self.input_width();
+        for block in &self.chain.blocks {
+            let stages: Vec<&Stage<E>> = match block {
+                Block::Causal(stages) => stages.iter().collect(),
+                Block::Bidirectional { forward, reverse, .. } => vec![forward, reverse],
+                Block::Last => {
+                    (batch, shape) = (&single, Shape { steps: 1, batch_first: false, ..shape });
+                    current = Sequence::Float(vec![E::default(); input.rows * width]);
+                    continue;
+                }
+            };
+            let both = matches!(block, Block::Bidirectional { .. });
+            for stage in stages {
+                let out = stage.graph.width(stage.graph.outputs[0]);
+                let view = match &current {
+                    Sequence::Float(x) => shape.view(x.as_ptr().cast_mut(), width, 0, width, false),
+                    Sequence::Tokens(x) => {
+                        let (step, row) = shape.strides(1);
+                        View { step, row, ..View::indices(x.as_ptr(), shape.rows) }
+                    }
+                };
+                let mut y = vec![E::default(); shape.steps * shape.rows * out];
+                let sink = Sink { stage: 0, what: What::Output, view: shape.view(y.as_mut_ptr(), out, 0, out, false) };
+                let stages = [stage];
+                let call = self.call(&pass, &stages, batch, vec![view]);
+                let mut carry = Carry::new(&stages, batch.count)?;
+                let start = std::time::Instant::now();
+                call.forward(&mut carry, &[sink])?;
+                times.push((format!("{} ({})", stage.path, stage.graph.name), start.elapsed().as_secs_f64()));
+                if !both {
+                    (current, width) = (Sequence::Float(y), out);
+                }
+            }
+            if let Block::Bidirectional { forward, .. } = block {
+                width = 2 * forward.graph.width(forward.graph.outputs[0]);
+                current = Sequence::Float(vec![E::default(); shape.steps * shape.rows * width]);
+            }
+        }
+        Ok(times)
     }
 
     /// What the planner made of the model, for people.
@@ -636,7 +707,7 @@ impl<E: Element> Model<E> {
         if expected != given {
             return Err(Error::File(format!("expected tensors {expected:?}, got {given:?}")));
         }
-        let model = Self::with_chain(spec, chain, 0).map_err(as_file)?;
+        let model = Self::with_chain(spec, chain, 0, kernels::isa_checked().map_err(Error::Value)?).map_err(as_file)?;
         {
             let mut params = model.params_mut();
             for slot in &model.chain.layout.slots {

@@ -166,7 +166,7 @@ impl<E: Element> Back<E> {
                 }
             }
             if let (0, Some(view)) = (index, dx) {
-                let first = stage.wires.iter().position(|w| *w == Wire::External(0));
+                let first = stage.wires.iter().position(|w| *w == Wire::Previous);
                 if let Some(output) = inputs_of.iter().position(|&i| Some(i) == first) {
                     let place = plan.outputs[output];
                     // SAFETY: the caller's promise.

@@ -220,6 +220,7 @@ impl<E: Element> Lane<E> {
             let Some(buffer) = *buffer else { continue };
             self.bound[index][buffer] = match *wire {
                 Wire::External(input) => self.staged[input],
+                Wire::Previous if index == 0 => self.staged[0],
                 Wire::Previous => {
                     let place = call.stages[index - 1].plan(self.which[index - 1]).outputs[0];
                     self.bound[index - 1][place.buffer].as_input(place)

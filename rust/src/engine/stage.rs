@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// Where a stage's input comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// The output of the stage before.
+    /// The output of the stage before; for the first stage, input 0 of the pipeline.
     Previous,
     /// An input of the whole pipeline.
     External(usize),

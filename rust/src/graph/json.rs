@@ -118,7 +118,7 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
         }
         StoredNode::Constant { value, shape } => leaf(Op::Constant(value), Type::float(&shape), false),
         StoredNode::Apply { primitive, version, attributes, args } => {
-            let (_, make) = TABLE.iter().find(|(name, _)| *name == primitive).ok_or_else(|| format!("unknown primitive '{primitive}'"))?;
+            let (_, _, make) = TABLE.iter().find(|(name, ..)| *name == primitive).ok_or_else(|| format!("unknown primitive '{primitive}'"))?;
             let primitive = make(&attributes)?;
             if primitive.version() != version {
                 return Err(format!("expected version {} of '{}', got {version}", primitive.version(), primitive.name()));

@@ -1,8 +1,12 @@
 //! Parameter gradients: sums of outer products over time and batch, as one chain of fused multiply-adds per window.
 
+use core::ptr::{copy_nonoverlapping, null};
+
 use pulp::{Simd, WithSimd};
 
 use super::constants::Constants;
+use super::gemm::tallest;
+use super::scratch::with_scratch;
 use super::simd::V;
 use super::tables::Path;
 
@@ -54,56 +58,367 @@ pub struct Segment<E> {
     pub rows: usize,
 }
 
+/// Rows of the operands that are copied at a time.
+const ROWS: usize = 128;
+/// Tiles of the total (each of [`tallest`] rows) and panels (each of two vectors) that share copied operands.
+const TILES: usize = 32;
+const PANELS: usize = 4;
+/// Elements between copied tiles, and between copied panels, lest they meet in the same sets of the cache.
+const GAP: usize = 16;
+/// Runs of rows that are copied at a time.
+const RUNS: usize = 64;
+
 /// # Safety
 /// The processor must have the path, and the argument be valid.
 pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>) {
-    struct Run<'a, E>(&'a Accumulate<'a, E>);
-    impl<E: Constants> WithSimd for Run<'_, E> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, s: S) {
-            // SAFETY: the caller of `accumulate` promised a valid argument.
-            unsafe { run(s, self.0) }
+    let height = tallest::<P::Simd>();
+    let panel = 2 * V::<P::Simd, E>::LANES;
+    let sizes = [TILES * (ROWS * height + GAP), PANELS * (ROWS * panel + GAP), TILES * height * PANELS * panel];
+    with_scratch(sizes, |[a, b, parts]| {
+        for column in (0..accumulate.v).step_by(PANELS * panel) {
+            for row in (0..accumulate.m).step_by(TILES * height) {
+                let mut stretch = Stretch::new(accumulate);
+                while stretch.advance() {
+                    let copied = Copied { accumulate, stretch: &stretch, height, a, b, parts, row, column };
+                    // SAFETY: the caller's promise, and the scratch memory was cut for this path.
+                    unsafe {
+                        P::token().vectorize(CopyOperands(copied));
+                        tiles::<P, E>(copied);
+                    }
+                }
+            }
         }
-    }
-    // SAFETY: the caller's promise.
-    let s = unsafe { P::token() };
-    s.vectorize(Run(accumulate));
+    });
 }
 
-#[inline(always)]
-unsafe fn run<S: Simd, E: Constants>(s: S, g: &Accumulate<'_, E>) {
-    let lanes = V::<S, E>::LANES;
-    let zero = V::splat(s, E::default());
-    // SAFETY: the caller's promise; the last vector of `b` is copied where it would be read beyond its row.
-    unsafe {
-        for m in 0..g.m {
-            let row = g.total.add(m * g.total_stride);
-            for v in (0..g.v).step_by(lanes) {
-                let valid = lanes.min(g.v - v);
-                let mut total = if g.fresh { zero } else { V::load(s, row.add(v)) };
-                for (w, window) in g.windows.iter().enumerate() {
-                    let mut part = zero;
-                    for segment in &g.segments[window.first..window.first + window.count] {
-                        for r in 0..segment.rows {
-                            let b = segment.b.add(r * segment.b_stride + v);
-                            let mut copy = [E::default(); 16];
-                            let b = if valid < lanes {
-                                core::ptr::copy_nonoverlapping(b, copy.as_mut_ptr(), valid);
-                                V::load(s, copy.as_ptr())
-                            } else {
-                                V::load(s, b)
-                            };
-                            part = if segment.a.is_null() {
-                                part + b
-                            } else {
-                                V::splat(s, *segment.a.add(r * segment.a_stride + m)).fma(b, part)
-                            };
+/// Rows of one segment; `ends` where they are the last of their window.
+#[derive(Clone, Copy)]
+struct Run<E> {
+    rows: usize,
+    from: Segment<E>,
+    ends: bool,
+}
+
+/// The next rows in order, at most [`ROWS`] of them, as runs. A window may begin before a stretch and end after it.
+struct Stretch<'a, E> {
+    accumulate: &'a Accumulate<'a, E>,
+    windows: &'a [Window],
+    /// What comes after this stretch: a window, a segment within it, a row within that.
+    window: usize,
+    segment: usize,
+    row: usize,
+    runs: [Run<E>; RUNS],
+    count: usize,
+    /// The first run continues the window of the last stretch, whose sums so far are in memory.
+    continues: bool,
+    /// The first window to end replaces the total.
+    replaces: bool,
+}
+
+impl<'a, E: Constants> Stretch<'a, E> {
+    fn new(accumulate: &'a Accumulate<'a, E>) -> Self {
+        let nothing = Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 };
+        let runs = [Run { rows: 0, from: nothing, ends: true }; RUNS];
+        // A fresh total without windows is zero, as if there were an empty one.
+        const EMPTY: &[Window] = &[Window { first: 0, count: 0 }];
+        let windows = if accumulate.fresh && accumulate.windows.is_empty() { EMPTY } else { accumulate.windows };
+        Stretch {
+            accumulate,
+            windows,
+            window: 0,
+            segment: 0,
+            row: 0,
+            runs,
+            count: 0,
+            continues: false,
+            replaces: false,
+        }
+    }
+
+    /// Goes to the next stretch; whether there is one.
+    fn advance(&mut self) -> bool {
+        let all = self.accumulate;
+        self.continues = self.count > 0 && !self.runs[self.count - 1].ends;
+        self.replaces = all.fresh && self.window == 0;
+        self.count = 0;
+        let mut inside = self.continues;
+        let mut left = ROWS;
+        while let Some(window) = self.windows.get(self.window) {
+            if self.segment == window.count {
+                // The window ends with its last run, or with an empty one where it has none here.
+                if self.count == 0 || !inside {
+                    if self.count == RUNS {
+                        break;
+                    }
+                    self.push(0, 0);
+                }
+                self.runs[self.count - 1].ends = true;
+                inside = false;
+                self.window += 1;
+                self.segment = 0;
+                continue;
+            }
+            let rows = all.segments[window.first + self.segment].rows - self.row;
+            let taken = rows.min(left);
+            if taken > 0 {
+                if self.count == RUNS {
+                    break;
+                }
+                self.push(window.first + self.segment, taken);
+                inside = true;
+                left -= taken;
+                self.row += taken;
+            } else if rows > 0 {
+                break;
+            }
+            if taken == rows {
+                self.segment += 1;
+                self.row = 0;
+            }
+        }
+        self.count > 0
+    }
+
+    fn push(&mut self, segment: usize, rows: usize) {
+        let from = match self.accumulate.segments.get(segment) {
+            Some(from) if rows > 0 => Segment {
+                a: if from.a.is_null() { from.a } else { from.a.wrapping_add(self.row * from.a_stride) },
+                b: from.b.wrapping_add(self.row * from.b_stride),
+                ..*from
+            },
+            _ => Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 },
+        };
+        self.runs[self.count] = Run { rows, from, ends: false };
+        self.count += 1;
+    }
+}
+
+/// Copied operands of a stretch, for the part of the total that begins at (row, column): in `a` the columns of each tile,
+/// in `b` those of each panel, contiguous along the rows. `parts` holds the sums of windows that are not at their end.
+struct Copied<'a, E> {
+    accumulate: &'a Accumulate<'a, E>,
+    stretch: &'a Stretch<'a, E>,
+    height: usize,
+    a: *mut E,
+    b: *mut E,
+    parts: *mut E,
+    row: usize,
+    column: usize,
+}
+
+impl<E> Clone for Copied<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<E> Copy for Copied<'_, E> {}
+
+impl<E: Constants> Copied<'_, E> {
+    /// The tile's copied operand.
+    #[inline(always)]
+    fn tile(&self, tile: usize) -> *mut E {
+        self.a.wrapping_add(tile * (ROWS * self.height + GAP))
+    }
+
+    /// The panel's copied operand.
+    #[inline(always)]
+    fn panel(&self, panel: usize, width: usize) -> *mut E {
+        self.b.wrapping_add(panel * (ROWS * width + GAP))
+    }
+}
+
+struct CopyOperands<'a, E>(Copied<'a, E>);
+
+impl<E: Constants> WithSimd for CopyOperands<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let copied = self.0;
+        let lanes = V::<S, E>::LANES;
+        let height = const { tallest::<S>() };
+        let g = copied.accumulate;
+        let m = (g.m - copied.row).min(TILES * height);
+        let v = (g.v - copied.column).min(PANELS * 2 * lanes);
+        let mut r = 0;
+        for run in &copied.stretch.runs[..copied.stretch.count] {
+            for i in 0..run.rows {
+                // SAFETY: the caller of `accumulate` promised m and v elements in each row; the scratch memory holds
+                // ROWS rows of every tile and panel.
+                unsafe {
+                    for tile in 0..m.div_ceil(height) {
+                        let to = copied.tile(tile).add(r * height);
+                        let count = height.min(m - tile * height);
+                        if run.from.a.is_null() {
+                            for j in 0..count {
+                                *to.add(j) = E::from_f64(1.0);
+                            }
+                            continue;
+                        }
+                        let from = run.from.a.add(i * run.from.a_stride + copied.row + tile * height);
+                        if count == height {
+                            copy_nonoverlapping(from, to, height);
+                        } else {
+                            for j in 0..count {
+                                *to.add(j) = *from.add(j);
+                            }
                         }
                     }
-                    total = if g.fresh && w == 0 { part } else { total + part };
+                    let from = run.from.b.add(i * run.from.b_stride + copied.column);
+                    for k in (0..v).step_by(lanes) {
+                        let to = copied.panel(k / (2 * lanes), 2 * lanes).add(r * 2 * lanes + k % (2 * lanes));
+                        if k + lanes <= v {
+                            V::load(s, from.add(k)).store(to);
+                        } else {
+                            V::splat(s, E::default()).store(to);
+                            for j in 0..v - k {
+                                *to.add(j) = *from.add(k + j);
+                            }
+                        }
+                    }
                 }
-                total.store(row.add(v));
+                r += 1;
+            }
+        }
+    }
+}
+
+/// Adds a stretch to its part of the total.
+///
+/// # Safety
+/// The processor must have the path, and the operands be copied.
+#[inline(always)]
+unsafe fn tiles<P: Path, E: Constants>(copied: Copied<'_, E>) {
+    let g = copied.accumulate;
+    let lanes = V::<P::Simd, E>::LANES;
+    let rows = (g.m - copied.row).min(TILES * copied.height);
+    let vectors = (g.v - copied.column).div_ceil(lanes).min(2 * PANELS);
+    let mut panel = 0;
+    while 2 * panel < vectors {
+        let panels = (vectors - 2 * panel) / 2;
+        let mut done = 1;
+        for tile in 0..rows.div_ceil(copied.height) {
+            let at = At { copied, tile, panel };
+            // SAFETY: the caller's promise.
+            unsafe {
+                done = match (copied.height.min(rows - tile * copied.height), panels) {
+                    (1, 0) => run::<P, E, 1, 1, 1>(at),
+                    (2, 0) => run::<P, E, 2, 1, 1>(at),
+                    (3, 0) => run::<P, E, 3, 1, 1>(at),
+                    (4, 0) => run::<P, E, 4, 1, 1>(at),
+                    (5, 0) => run::<P, E, 5, 1, 1>(at),
+                    (6, 0) => run::<P, E, 6, 1, 1>(at),
+                    (7, 0) => run::<P, E, 7, 1, 1>(at),
+                    (_, 0) => run::<P, E, 8, 1, 1>(at),
+                    (1, 4..) if rows == 1 => run::<P, E, 1, 4, 2>(at),
+                    (1, 2..) if rows == 1 => run::<P, E, 1, 2, 2>(at),
+                    (2, 2..) if rows == 2 => run::<P, E, 2, 2, 2>(at),
+                    (1, _) => run::<P, E, 1, 1, 2>(at),
+                    (2, _) => run::<P, E, 2, 1, 2>(at),
+                    (3, _) => run::<P, E, 3, 1, 2>(at),
+                    (4, _) => run::<P, E, 4, 1, 2>(at),
+                    (5, _) => run::<P, E, 5, 1, 2>(at),
+                    (6, _) => run::<P, E, 6, 1, 2>(at),
+                    (7, _) => run::<P, E, 7, 1, 2>(at),
+                    _ => run::<P, E, 8, 1, 2>(at),
+                };
+            }
+        }
+        panel += done;
+    }
+}
+
+/// A tile over a panel (or several, from it on).
+#[derive(Clone, Copy)]
+struct At<'a, E> {
+    copied: Copied<'a, E>,
+    tile: usize,
+    panel: usize,
+}
+
+/// `HEIGHT` rows over `WIDTH` panels of `VECTORS` vectors each: the sums are in registers throughout a stretch.
+struct Tile<'a, E, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(At<'a, E>);
+
+/// # Safety
+/// The processor must have the path, and the operands be copied.
+#[inline(always)]
+unsafe fn run<P: Path, E: Constants, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
+    at: At<'_, E>,
+) -> usize {
+    // SAFETY: the caller's promise.
+    let s = unsafe { P::token() };
+    s.vectorize(Tile::<E, HEIGHT, WIDTH, VECTORS>(at));
+    WIDTH
+}
+
+impl<E: Constants, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize> WithSimd
+    for Tile<'_, E, HEIGHT, WIDTH, VECTORS>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let At { copied, tile, panel } = self.0;
+        let g = copied.accumulate;
+        let lanes = V::<S, E>::LANES;
+        let height = const { tallest::<S>() };
+        // SAFETY: the caller of `run` promised copied operands; the tile lies within the total, whose rows may be
+        // accessed in whole vectors.
+        unsafe {
+            let total = g.total.add((copied.row + tile * height) * g.total_stride + copied.column + panel * 2 * lanes);
+            let parts = copied.parts.add((tile * PANELS + panel) * height * 2 * lanes);
+            let zero = V::splat(s, E::default());
+            let mut sums = [[[zero; VECTORS]; WIDTH]; HEIGHT];
+            let part = |i: usize, p: usize, v: usize| ((p * height + i) * 2 + v) * lanes;
+            if copied.stretch.continues {
+                for i in 0..HEIGHT {
+                    for p in 0..WIDTH {
+                        for v in 0..VECTORS {
+                            sums[i][p][v] = V::load(s, parts.add(part(i, p, v)));
+                        }
+                    }
+                }
+            }
+            let mut a = copied.tile(tile).cast_const();
+            let mut b = copied.panel(panel, 2 * lanes).cast_const();
+            let mut replaces = copied.stretch.replaces;
+            let mut ends = true;
+            for run in &copied.stretch.runs[..copied.stretch.count] {
+                for _ in 0..run.rows {
+                    for p in 0..WIDTH {
+                        for v in 0..VECTORS {
+                            let b = V::load(s, b.add(p * (ROWS * 2 * lanes + GAP) + v * lanes));
+                            for i in 0..HEIGHT {
+                                sums[i][p][v] = V::splat(s, *a.add(i)).fma(b, sums[i][p][v]);
+                            }
+                        }
+                    }
+                    a = a.add(height);
+                    b = b.add(2 * lanes);
+                }
+                ends = run.ends;
+                if ends {
+                    for i in 0..HEIGHT {
+                        for p in 0..WIDTH {
+                            for v in 0..VECTORS {
+                                let total = total.add(i * g.total_stride + (p * 2 + v) * lanes);
+                                let sum = sums[i][p][v];
+                                if replaces { sum } else { V::load(s, total) + sum }.store(total);
+                                sums[i][p][v] = zero;
+                            }
+                        }
+                    }
+                    replaces = false;
+                }
+            }
+            if !ends {
+                for i in 0..HEIGHT {
+                    for p in 0..WIDTH {
+                        for v in 0..VECTORS {
+                            sums[i][p][v].store(parts.add(part(i, p, v)));
+                        }
+                    }
+                }
             }
         }
     }

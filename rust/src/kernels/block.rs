@@ -209,9 +209,7 @@ impl Piece {
     fn operand<E: Constants>(self, block: &Block<'_, E>, index: u16) -> Operand<E> {
         let index = usize::from(index);
         match block.operands.get(index) {
-            Some(operand) => {
-                Operand { ptr: operand.row(self.row).wrapping_add(self.column), stride: operand.stride }
-            }
+            Some(operand) => Operand { ptr: operand.row(self.row).wrapping_add(self.column), stride: operand.stride },
             None => {
                 let temporary = index - block.operands.len();
                 Operand { ptr: block.scratch.wrapping_add(temporary * PIECE), stride: self.width }

@@ -46,7 +46,7 @@ pub struct Term<E> {
 }
 
 /// Rows of the tallest tile: its accumulators, two vectors of weights and broadcasts must fit the registers.
-const fn tallest<S: Simd>() -> usize {
+pub(super) const fn tallest<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
 }
 

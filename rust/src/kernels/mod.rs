@@ -21,6 +21,7 @@ mod gemm;
 mod math;
 mod pack;
 mod reduce;
+mod scratch;
 mod simd;
 mod tables;
 mod trig;

@@ -211,9 +211,7 @@ impl<E: Element> Builder<E> {
     fn push(&mut self, path: String, graph: Graph, end: &str) -> Result<()> {
         let params = self.parameters(&graph, end)?;
         self.width = Some(graph.width(graph.outputs[0]));
-        let first = !matches!(self.chain.blocks.last(), Some(Block::Causal(_)));
-        let wire = if first { Wire::External(0) } else { Wire::Previous };
-        let stage = Stage::new(path, graph, vec![wire], params)?;
+        let stage = Stage::new(path, graph, vec![Wire::Previous], params)?;
         match self.chain.blocks.last_mut() {
             Some(Block::Causal(stages)) => stages.push(stage),
             _ => self.chain.blocks.push(Block::Causal(vec![stage])),
@@ -267,7 +265,7 @@ impl<E: Element> Builder<E> {
         for (direction, graph) in graphs.into_iter().enumerate() {
             states(&mut self.chain, &graph, direction);
             let params = self.parameters(&graph, &ends[direction])?;
-            stages.push(Stage::new(format!("{layer}.{sublayer}.{direction}"), graph, vec![Wire::External(0)], params)?);
+            stages.push(Stage::new(format!("{layer}.{sublayer}.{direction}"), graph, vec![Wire::Previous], params)?);
         }
         self.width = Some(2 * output);
         let (reverse, forward) = (stages.pop().expect("two were made"), stages.pop().expect("two were made"));

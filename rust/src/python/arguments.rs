@@ -50,8 +50,9 @@ impl<E: Float> Elements<'_, E> {
 pub(super) struct Borrowed<'a, E> {
     /// x.
     pub(super) input: Input<'a, E>,
+    /// Steps of each row.
+    pub(super) lengths: Option<&'a [i64]>,
     state: Option<Vec<&'a [E]>>,
-    lengths: Option<&'a [i64]>,
 }
 
 impl<E> Borrowed<'_, E> {

@@ -3,18 +3,15 @@
 use super::errors::internal;
 use crate::error::Error;
 use numpy::ndarray::{ArrayD, IxDyn};
-use numpy::{
-    Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
-    PyUntypedArrayMethods, dtype,
-};
+use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::prelude::*;
 use std::fmt::Display;
 
 /// An array that is read: contiguous in C's order, aligned.
 ///
-/// Its elements are read without the GIL. A thread that writes to them meanwhile makes the numbers arbitrary, as with
+/// Its elements may be read without the GIL. A thread that writes to them meanwhile makes the numbers arbitrary, as with
 /// NumPy's own functions; indices are therefore checked as they are copied.
-pub(super) struct Array<'py, T: Element>(PyReadonlyArrayDyn<'py, T>);
+pub(super) struct Array<'py, T: Element>(Bound<'py, PyArrayDyn<T>>);
 
 impl<'py, T: Element> Array<'py, T> {
     /// An argument of name `what`, copied where its elements are not contiguous.
@@ -23,16 +20,11 @@ impl<'py, T: Element> Array<'py, T> {
             let expected = format!("a NumPy array of {}", dtype::<T>(argument.py()));
             return Err(Error::dtype(what, expected, describe(argument)?).into());
         };
-        let array = match Self::contiguous(array) {
-            Some(array) => return Ok(array),
-            None => array.call_method1("copy", ("C",))?,
-        };
-        Self::contiguous(array.cast()?).ok_or_else(|| internal("a copy of an array is not contiguous"))
-    }
-
-    fn contiguous(array: &Bound<'py, PyArrayDyn<T>>) -> Option<Self> {
-        let array = array.is_c_contiguous().then(|| array.try_readonly().ok()).flatten()?;
-        array.as_slice().is_ok().then_some(Self(array))
+        if is_plain(array) {
+            return Ok(Self(array.clone()));
+        }
+        let copy = array.call_method1("copy", ("C",))?.cast_into::<PyArrayDyn<T>>()?;
+        if is_plain(&copy) { Ok(Self(copy)) } else { Err(internal("a copy of an array is not contiguous")) }
     }
 
     /// As [`Array::read`], of exactly this shape.
@@ -51,8 +43,15 @@ impl<'py, T: Element> Array<'py, T> {
 
     /// The elements.
     pub(super) fn data(&self) -> &[T] {
-        self.0.as_slice().expect("was contiguous when it was read, and is borrowed since")
+        // SAFETY: nothing in this crate writes to an array that it was given; of others see above.
+        unsafe { self.0.as_slice() }.expect("`read` has seen that the elements are contiguous and aligned")
     }
+}
+
+/// Whether the elements can be taken as they lie in memory.
+fn is_plain<T: Element>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
+    // SAFETY: the slice is not used; whether there is one tells that the elements are aligned.
+    array.is_c_contiguous() && unsafe { array.as_slice() }.is_ok()
 }
 
 /// What an argument is, for messages.

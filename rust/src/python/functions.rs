@@ -1,9 +1,10 @@
 //! The functions of the module: threads, the SIMD path, schedules, and the tables of what there is.
 
 use super::work::quick;
+use crate::cells::CELLS;
 use crate::error::{Error, Result};
 use crate::train::Schedule;
-use crate::{cells, engine, graph, kernels};
+use crate::{engine, graph, kernels};
 use pyo3::prelude::*;
 
 /// The factor of the learning rate at an update.
@@ -32,20 +33,20 @@ fn simd() -> Result<&'static str> {
 
 /// The names of all cells.
 #[pyfunction]
-fn cells_() -> Vec<&'static str> {
-    cells::CELLS.iter().map(|(name, _)| *name).collect()
+fn cells() -> Vec<&'static str> {
+    CELLS.iter().map(|(name, _)| *name).collect()
 }
 
 /// The name and version of each primitive.
 #[pyfunction]
 fn primitives() -> Vec<(&'static str, u32)> {
-    graph::primitives::versions()
+    graph::primitives::TABLE.iter().map(|(name, version, _)| (*name, *version)).collect()
 }
 
 /// The names of all variants of the crate's error.
 #[pyfunction]
-fn error_variants() -> &'static [&'static str] {
-    Error::VARIANTS
+fn error_variants() -> Vec<&'static str> {
+    Error::VARIANTS.to_vec()
 }
 
 /// Adds the functions to the module.
@@ -54,7 +55,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(simd, module)?)?;
-    module.add_function(wrap_pyfunction!(cells_, module)?)?;
+    module.add_function(wrap_pyfunction!(cells, module)?)?;
     module.add_function(wrap_pyfunction!(primitives, module)?)?;
     module.add_function(wrap_pyfunction!(error_variants, module)?)
 }

@@ -57,11 +57,11 @@ impl Optimizer {
     fn update<E: Float>(&self, model: &crate::Model<E>, grads: &Held<E>, lr: f64) -> Result<()> {
         let slots = &model.chain.layout.slots;
         same_layout("gradients", slots, grads.slots())?;
-        let parameter = |(slot, frozen)| {
-            let crate::engine::Slot { name, shape, offset, .. } = slot;
-            Parameter { name, shape, offset: *offset, frozen }
-        };
-        let layout: Vec<Parameter<'_>> = slots.iter().zip(model.frozen()).map(parameter).collect();
+        let layout: Vec<Parameter<'_>> = slots
+            .iter()
+            .zip(model.frozen())
+            .map(|(slot, frozen)| Parameter { name: &slot.name, shape: &slot.shape, offset: slot.offset, frozen })
+            .collect();
         let (mut optimizer, grads) = (self.lock(), grads.lock());
         let mut params = model.params_mut();
         optimizer.step(lr, &layout, params.memory.slice_mut(), grads.slice())?;

@@ -7,6 +7,7 @@ use super::typed::{Float, Typed, typed};
 use super::work::work;
 use crate::engine::Draw;
 use pyo3::prelude::*;
+use std::mem::take;
 use std::sync::Arc;
 
 /// A recorded call.
@@ -37,12 +38,12 @@ impl Tape {
         same: impl FnOnce(Held<E>) -> Typed<Held<f32>, Held<f64>>,
     ) -> PyResult<Self> {
         let call: Borrowed<'_, E> = arguments.borrow();
-        let tape = work(py, |interrupt| {
+        let mut tape = work(py, |interrupt| {
             model.record(call.input, call.state(), call.options(training, draw, interrupt), checkpoint)
         })?;
         let shape = arguments.output(&model.chain);
-        let y = array(py, tape.y.clone(), &shape)?;
-        let state = state_arrays(py, &model.chain, tape.states.clone(), arguments.rows)?;
+        let y = array(py, take(&mut tape.y), &shape)?;
+        let state = state_arrays(py, &model.chain, take(&mut tape.states), arguments.rows)?;
         let x = arguments.shape().to_vec();
         let held = Held { model: model.clone(), tape, rows: arguments.rows, x, y: shape };
         Ok(Self { inner: same(held), y, state })

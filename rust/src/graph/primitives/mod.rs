@@ -11,50 +11,50 @@ type Make = fn(&Attributes) -> Result<Arc<dyn Primitive>, String>;
 
 /// Declares the modules of primitives and the table by which files are read.
 macro_rules! table {
-    ($($module:ident { $($primitive:ident $name:literal $make:expr),* $(,)? })*) => {
+    ($($module:ident { $($primitive:ident $name:literal $version:literal $make:expr),* $(,)? })*) => {
         $(mod $module; pub use $module::*;)*
 
-        /// Every primitive: its name in files and how it is made from its attributes.
-        pub const TABLE: &[(&str, Make)] = &[$($(($name, $make)),*),*];
+        /// Every primitive: its name in files, its version, and how it is made from its attributes.
+        pub const TABLE: &[(&str, u32, Make)] = &[$($(($name, $version, $make)),*),*];
     };
 }
 
 table! {
-    add { Add "add" |_| plain(Add) }
-    sub { Sub "sub" |_| plain(Sub) }
-    mul { Mul "mul" |_| plain(Mul) }
-    div { Div "div" |_| plain(Div) }
-    neg { Neg "neg" |_| plain(Neg) }
-    fma { Fma "fma" |_| plain(Fma) }
-    sigmoid { Sigmoid "sigmoid" |_| plain(Sigmoid) }
-    tanh { Tanh "tanh" |_| plain(Tanh) }
-    relu { Relu "relu" |_| plain(Relu) }
-    exp { Exp "exp" |_| plain(Exp) }
-    log { Log "log" |_| plain(Log) }
-    softplus { Softplus "softplus" |_| plain(Softplus) }
-    sqrt { Sqrt "sqrt" |_| plain(Sqrt) }
-    greater { Greater "greater" |_| plain(Greater) }
-    equal { Equal "equal" |_| plain(Equal) }
-    select { Select "select" |_| plain(Select) }
-    flush { Flush "flush" |_| plain(Flush) }
-    stop { Stop "stop" |_| plain(Stop) }
-    sum { Sum "sum" |_| plain(Sum) }
-    max { Max "max" |_| plain(Max) }
-    broadcast { Broadcast "broadcast" |a| plain(Broadcast { shape: sizes(a, "shape")? }) }
-    slice { Slice "slice" |a| plain(Slice { from: size(a, "from")?, to: size(a, "to")? }) }
-    pad { Pad "pad" |a| plain(Pad { before: size(a, "before")?, total: size(a, "total")? }) }
-    concat { Concat "concat" |_| plain(Concat) }
-    linear { Linear "linear" |_| plain(Linear) }
-    linear_transposed { LinearTransposed "linear_transposed" |_| plain(LinearTransposed) }
-    affine { Affine "affine" |a| plain(Affine::from_attributes(a)?) }
-    gather { Gather "gather" |_| plain(Gather) }
-    pick { Pick "pick" |_| plain(Pick) }
-    place { Place "place" |a| plain(Place { width: size(a, "width")? }) }
-    bernoulli { Bernoulli "bernoulli" |a| plain(Bernoulli::from_attributes(a)?) }
+    add { Add "add" 1 |_| plain(Add) }
+    sub { Sub "sub" 1 |_| plain(Sub) }
+    mul { Mul "mul" 1 |_| plain(Mul) }
+    div { Div "div" 1 |_| plain(Div) }
+    neg { Neg "neg" 1 |_| plain(Neg) }
+    fma { Fma "fma" 1 |_| plain(Fma) }
+    sigmoid { Sigmoid "sigmoid" 1 |_| plain(Sigmoid) }
+    tanh { Tanh "tanh" 1 |_| plain(Tanh) }
+    relu { Relu "relu" 1 |_| plain(Relu) }
+    exp { Exp "exp" 1 |_| plain(Exp) }
+    log { Log "log" 1 |_| plain(Log) }
+    softplus { Softplus "softplus" 1 |_| plain(Softplus) }
+    sqrt { Sqrt "sqrt" 1 |_| plain(Sqrt) }
+    greater { Greater "greater" 1 |_| plain(Greater) }
+    equal { Equal "equal" 1 |_| plain(Equal) }
+    select { Select "select" 1 |_| plain(Select) }
+    flush { Flush "flush" 1 |_| plain(Flush) }
+    stop { Stop "stop" 1 |_| plain(Stop) }
+    sum { Sum "sum" 1 |_| plain(Sum) }
+    max { Max "max" 1 |_| plain(Max) }
+    broadcast { Broadcast "broadcast" 1 |a| plain(Broadcast { shape: sizes(a, "shape")? }) }
+    slice { Slice "slice" 1 |a| plain(Slice { from: size(a, "from")?, to: size(a, "to")? }) }
+    pad { Pad "pad" 1 |a| plain(Pad { before: size(a, "before")?, total: size(a, "total")? }) }
+    concat { Concat "concat" 1 |_| plain(Concat) }
+    linear { Linear "linear" 1 |_| plain(Linear) }
+    linear_transposed { LinearTransposed "linear_transposed" 1 |_| plain(LinearTransposed) }
+    affine { Affine "affine" 1 |a| plain(Affine::from_attributes(a)?) }
+    gather { Gather "gather" 1 |_| plain(Gather) }
+    pick { Pick "pick" 1 |_| plain(Pick) }
+    place { Place "place" 1 |a| plain(Place { width: size(a, "width")? }) }
+    bernoulli { Bernoulli "bernoulli" 1 |a| plain(Bernoulli::from_attributes(a)?) }
     accumulate {
-        AccumulateSum "accumulate_sum" |_| plain(AccumulateSum),
-        AccumulateOuter "accumulate_outer" |_| plain(AccumulateOuter),
-        AccumulateRows "accumulate_rows" |a| plain(AccumulateRows { rows: size(a, "rows")? }),
+        AccumulateSum "accumulate_sum" 1 |_| plain(AccumulateSum),
+        AccumulateOuter "accumulate_outer" 1 |_| plain(AccumulateOuter),
+        AccumulateRows "accumulate_rows" 1 |a| plain(AccumulateRows { rows: size(a, "rows")? }),
     }
 }
 

@@ -1,0 +1,148 @@
+//! Streams: one step a call, as quick as a call from Python can be.
+
+use super::arguments::{read_states, state_arrays};
+use super::arrays::{Array, tuple};
+use super::typed::{Float, Typed, typed};
+use super::work::{quick, work};
+use crate::error::{Error, Result};
+use crate::layers::InputKind;
+use numpy::{PyArrayDyn, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyInt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// Multiply-adds of a step from which on the GIL is released: some tens of microseconds.
+const LONG: usize = 1_000_000;
+
+/// A model that takes one step a call and keeps its state between calls.
+#[pyclass(frozen, module = "rnnrs._core")]
+pub(super) struct Stream {
+    inner: Typed<Held<f32>, Held<f64>>,
+}
+
+/// The stream, and what its calls are checked against.
+pub(super) struct Held<E: Float> {
+    model: Arc<crate::Model<E>>,
+    stream: Mutex<crate::Stream<E>>,
+    batch: usize,
+    long: bool,
+}
+
+impl Stream {
+    /// A stream of `batch` rows, its states zero.
+    pub(super) fn new<E: Float>(
+        py: Python<'_>,
+        model: &Arc<crate::Model<E>>,
+        batch: usize,
+        same: impl FnOnce(Held<E>) -> Typed<Held<f32>, Held<f64>>,
+    ) -> PyResult<Self> {
+        let stream = Mutex::new(work(py, |_| crate::Stream::new(model.clone(), batch))?);
+        let long = model.chain.layout.len.saturating_mul(batch) >= LONG;
+        Ok(Self { inner: same(Held { model: model.clone(), stream, batch, long }) })
+    }
+}
+
+#[pymethods]
+impl Stream {
+    fn step<'py>(&self, py: Python<'py>, x_t: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        typed!(&self.inner, held => held.step(py, x_t))
+    }
+
+    #[getter]
+    fn get_state(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        typed!(&self.inner, held => {
+            let mut stream = held.lock()?;
+            state_arrays(py, &held.model.chain, quick(|| Ok(stream.states()))?, held.batch)
+        })
+    }
+
+    #[setter]
+    fn set_state(&self, value: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        typed!(&self.inner, held => {
+            let arrays = read_states(&held.model.chain, "state", &value, held.batch)?;
+            let states: Vec<&[_]> = arrays.iter().map(Array::data).collect();
+            let mut stream = held.lock()?;
+            quick(|| stream.set_states(&states))
+        })
+    }
+
+    fn reset(&self) -> PyResult<()> {
+        typed!(&self.inner, held => {
+            let mut stream = held.lock()?;
+            quick(|| {
+                stream.reset();
+                Ok(())
+            })
+        })
+    }
+}
+
+impl<E: Float> Held<E> {
+    /// The stream; an error, and no waiting, where a thread is in the midst of a step.
+    fn lock(&self) -> Result<MutexGuard<'_, crate::Stream<E>>> {
+        match self.stream.try_lock() {
+            Ok(stream) => Ok(stream),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(PoisonError::into_inner(poisoned)),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::Unsupported("stream: expected one call at a time, got a second one from another thread".into()))
+            }
+        }
+    }
+
+    fn step<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.model.chain.input {
+            InputKind::Float(width) => {
+                let array = Array::<E>::read("x_t", x)?;
+                let rows = match *array.shape() {
+                    [features] if features == width && self.batch == 1 => None,
+                    [rows, features] if features == width && rows == self.batch => Some(rows),
+                    ref shape => return Err(self.misshapen(&width.to_string(), shape)),
+                };
+                let x = array.data();
+                self.output(py, rows, |stream, y| stream.step_float(x, y))
+            }
+            InputKind::Tokens(_) if x.is_instance_of::<PyInt>() => {
+                if self.batch != 1 {
+                    return Err(self.misshapen("", &[]));
+                }
+                let token = x.extract::<i64>().map_err(|_| Error::value("x_t", "a token", x))?;
+                self.output(py, None, |stream, y| stream.step_tokens(&[token], y))
+            }
+            InputKind::Tokens(_) => {
+                let array = Array::<i64>::read("x_t", x)?;
+                if *array.shape() != [self.batch] {
+                    return Err(self.misshapen("", array.shape()));
+                }
+                let x = array.data();
+                self.output(py, Some(self.batch), |stream, y| stream.step_tokens(x, y))
+            }
+        }
+    }
+
+    /// A new array (rows, width) or (width,), filled by `step`.
+    fn output<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Option<usize>,
+        step: impl FnOnce(&mut crate::Stream<E>, &mut [E]) -> Result<()> + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shape = [rows.unwrap_or(1), self.model.chain.output];
+        let y = PyArrayDyn::<E>::zeros(py, &shape[usize::from(rows.is_none())..], false);
+        // SAFETY: the array has just been made; nobody else knows it.
+        let elements = unsafe { y.as_slice_mut() }.expect("a new array is contiguous");
+        let mut stream = self.lock()?;
+        let stream = &mut *stream;
+        if self.long { work(py, |_| step(stream, elements))? } else { quick(|| step(stream, elements))? }
+        Ok(y.into_any())
+    }
+
+    fn misshapen(&self, width: &str, shape: &[usize]) -> PyErr {
+        let expected = match (self.batch, width) {
+            (1, "") => "an integer, or the shape (1,)".into(),
+            (rows, "") => format!("({rows},)"),
+            (1, _) => format!("({width},) or (1, {width})"),
+            (rows, _) => format!("({rows}, {width})"),
+        };
+        Error::shape("x_t", expected, tuple(shape)).into()
+    }
+}
