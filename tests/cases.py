@@ -142,6 +142,11 @@ class CellCase(Case):
         return rnnrs.Recurrent(described(**sizes, **self.options), **layer)
 
     @property
+    def output_size(self):
+        width = self.configuration.reference.widths(self.options, self.hidden_size)[0]
+        return 2 * width if self.bidirectional else width
+
+    @property
     def time_axis(self):
         return 1 if self.batch_first and not self.unbatched else 0
 
@@ -256,14 +261,13 @@ def cases(draw, configuration, **fixed):
         drawn |= {name: value for name, value in fixed.items() if name in Case.__dataclass_fields__}
         return ChainCase(configuration=configuration, **drawn)
     hidden = draw(st.integers(configuration.hidden, 7))
-    residual = draw(st.booleans())
     drawn |= {
         "hidden_size": hidden,
         "input_size": draw(st.integers(1, 6)),
         "num_layers": draw(st.integers(1, 3)),
         "bidirectional": draw(st.booleans()),
         "batch_first": draw(st.booleans()),
-        "residual": residual,
+        "residual": draw(st.booleans()),
         "generic": draw(st.booleans()),
         "unbatched": draw(st.booleans()) if batch == 1 else False,
         "zoneout": draw(st.sampled_from([0.0, 0.0, 0.2])),
@@ -271,7 +275,9 @@ def cases(draw, configuration, **fixed):
     drawn |= fixed
     if drawn["unbatched"]:
         drawn |= {"lengths": None, "batch": 1}
-    return CellCase(configuration=configuration, **drawn)
+    case = CellCase(configuration=configuration, **drawn)
+    # A residual connection adds input to output, so their widths must agree.
+    return case.but(input_size=case.output_size) if case.residual else case
 
 
 def random_options():

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _arrays, _core, _frame, _losses
+from . import _arrays, _core, _frame, _losses, _numbers
 from ._core import DtypeError, InvalidValueError, ShapeError, UnsupportedError
 
 Array = _arrays.Array
@@ -219,8 +219,7 @@ def data(task: Task, source: tuple[Any, ...], batch_size: int, *, keep: bool = F
 def rows(task: Task, source: tuple[Any, ...], batch_size: int, *, keep: bool = False) -> ArrayData | RaggedData:
     """Arrays or lists as batches."""
     x, y, lengths, mask = source
-    if batch_size < 1:
-        raise InvalidValueError(f"batch_size: expected at least 1, got {batch_size}")
+    batch_size = _numbers.count(batch_size, "batch_size")
     if _is_array(x):
         return ArrayData(task, x, y, lengths, mask, batch_size)
     if not isinstance(x, (list, tuple)):
@@ -236,10 +235,8 @@ def _is_array(value: Any) -> bool:
 
 def check_bptt(model: _core.Model, bptt: int | None) -> None:
     """Whether a model's sequences can be cut into pieces of so many steps."""
-    if bptt is None:
+    if _numbers.optional(bptt, "bptt") is None:
         return
-    if bptt < 1:
-        raise InvalidValueError(f"bptt: expected at least 1, got {bptt}")
     if not model.output_steps:
         raise UnsupportedError("bptt: expected a model with an output at every step, got one that ends in Last")
     forward_only(model, "bptt")

@@ -5,7 +5,30 @@ from typing import Any, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+__all__ = [
+    "DtypeError",
+    "Error",
+    "FileError",
+    "Gradients",
+    "InvalidValueError",
+    "Model",
+    "Optimizer",
+    "ShapeError",
+    "StaleTapeError",
+    "Stream",
+    "Tape",
+    "UnsupportedError",
+    "__version__",
+    "cells",
+    "error_variants",
+    "get_num_threads",
+    "primitives",
+    "schedule",
+    "set_num_threads",
+    "simd",
+]
+
+_Array = NDArray[Any]
 
 class Error(Exception): ...
 class ShapeError(Error, ValueError): ...
@@ -33,33 +56,33 @@ class Model:
     @property
     def states(self) -> list[tuple[int, int, int, str, int]]: ...
     def parameters(self) -> list[tuple[str, tuple[int, ...], bool]]: ...
-    def get(self, name: str) -> Array: ...
-    def set(self, values: dict[str, Array], strict: bool = True) -> None: ...
+    def get(self, name: str) -> _Array: ...
+    def set(self, values: dict[str, _Array], strict: bool = True) -> None: ...
     def freeze(self, prefix: str, frozen: bool = True) -> int: ...
     def forward(
         self,
-        x: Array,
-        state: list[Array] | None = None,
+        x: _Array,
+        state: list[_Array] | None = None,
         lengths: NDArray[np.int64] | None = None,
         batch_first: bool = False,
         training: bool = False,
         seed: int = 0,
         position: int = 0,
-    ) -> tuple[Array, list[Array]]: ...
+    ) -> tuple[_Array, list[_Array]]: ...
     def all_states(
         self,
-        x: Array,
-        state: list[Array] | None = None,
+        x: _Array,
+        state: list[_Array] | None = None,
         lengths: NDArray[np.int64] | None = None,
         batch_first: bool = False,
         training: bool = False,
         seed: int = 0,
         position: int = 0,
-    ) -> list[Array]: ...
+    ) -> list[_Array]: ...
     def record(
         self,
-        x: Array,
-        state: list[Array] | None = None,
+        x: _Array,
+        state: list[_Array] | None = None,
         lengths: NDArray[np.int64] | None = None,
         batch_first: bool = False,
         checkpoint: int | None = None,
@@ -69,31 +92,31 @@ class Model:
     ) -> Tape: ...
     def value_and_grad(
         self,
-        x: Array,
-        targets: Array,
+        x: _Array,
+        targets: _Array,
         loss: str,
-        weights: Array | None = None,
-        state: list[Array] | None = None,
+        weights: _Array | None = None,
+        state: list[_Array] | None = None,
         lengths: NDArray[np.int64] | None = None,
         batch_first: bool = False,
         training: bool = True,
         seed: int = 0,
         position: int = 0,
-    ) -> tuple[float, float, Gradients, list[Array]]: ...
+    ) -> tuple[float, float, Gradients, list[_Array]]: ...
     def loss(
         self,
-        x: Array,
-        targets: Array,
+        x: _Array,
+        targets: _Array,
         loss: str,
-        weights: Array | None = None,
-        state: list[Array] | None = None,
+        weights: _Array | None = None,
+        state: list[_Array] | None = None,
         lengths: NDArray[np.int64] | None = None,
         batch_first: bool = False,
-    ) -> tuple[float, float, Array, list[Array]]: ...
+    ) -> tuple[float, float, _Array, list[_Array]]: ...
     def stream(self, batch_size: int = 1) -> Stream: ...
     def explain(self) -> str: ...
     def profile(
-        self, x: Array, lengths: NDArray[np.int64] | None = None, batch_first: bool = False
+        self, x: _Array, lengths: NDArray[np.int64] | None = None, batch_first: bool = False
     ) -> list[tuple[str, float]]: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod
@@ -105,20 +128,20 @@ class Model:
 @final
 class Tape:
     @property
-    def y(self) -> Array: ...
+    def y(self) -> _Array: ...
     @property
-    def state(self) -> list[Array]: ...
-    def backward(self, dy: Array, dstate: list[Array | None] | None = None) -> Gradients: ...
+    def state(self) -> list[_Array]: ...
+    def backward(self, dy: _Array, dstate: list[_Array | None] | None = None) -> Gradients: ...
 
 @final
 class Gradients:
     @property
-    def x(self) -> Array | None: ...
+    def x(self) -> _Array | None: ...
     @property
-    def state(self) -> list[Array]: ...
+    def state(self) -> list[_Array]: ...
     @property
     def names(self) -> list[str]: ...
-    def get(self, name: str) -> Array: ...
+    def get(self, name: str) -> _Array: ...
     def norm(self) -> float: ...
     def clip_norm(self, limit: float) -> float: ...
     def clip_value(self, limit: float) -> None: ...
@@ -139,11 +162,11 @@ class Optimizer:
 
 @final
 class Stream:
-    def step(self, x_t: Array | int) -> Array: ...
+    def step(self, x_t: _Array | int) -> _Array: ...
     @property
-    def state(self) -> list[Array]: ...
+    def state(self) -> list[_Array]: ...
     @state.setter
-    def state(self, value: list[Array]) -> None: ...
+    def state(self, value: list[_Array]) -> None: ...
     def reset(self) -> None: ...
 
 def schedule(spec: str, update: int) -> float: ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _arrays, _batches, _checkpoint, _core, _evaluate, _losses, _seeds
+from . import _arrays, _batches, _checkpoint, _core, _evaluate, _losses, _numbers, _seeds
 from . import metrics as _metrics
 from ._core import InvalidValueError
 from ._evaluate import Tally
@@ -38,8 +38,7 @@ class Settings(NamedTuple):
 
     def check(self, model: _core.Model) -> None:
         """Refuses what does not go together."""
-        if self.epochs < 0:
-            raise InvalidValueError(f"epochs: expected at least 0, got {self.epochs}")
+        _numbers.count(self.epochs, "epochs", 0)
         for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if limit is not None and not limit > 0:
                 raise InvalidValueError(f"{name}: expected a number above 0, got {limit}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _arrays, _batches, _frame
+from . import _arrays, _batches, _frame, _numbers
 from ._core import InvalidValueError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def generate(
         raise UnsupportedError(
             f"generate: expected {width} outputs at every step to feed back, got {model.output_size} {steps_or_last}"
         )
-    if steps < 0:
-        raise InvalidValueError(f"steps: expected at least 0, got {steps}")
+    steps = _numbers.count(steps, "steps", 0)
     if not temperature >= 0:
         raise InvalidValueError(f"temperature: expected at least 0, got {temperature}")
     if not tokens and (temperature != 1.0 or top_k is not None):
         raise InvalidValueError(
             "temperature, top_k: expected to be left out for a model of numbers, which draws nothing"
         )
-    if top_k is not None and not 1 <= top_k <= width:
+    top_k = _numbers.optional(top_k, "top_k")
+    if top_k is not None and top_k > width:
         raise InvalidValueError(f"top_k: expected 1 to {width}, got {top_k}")
     array, features = _frame.load(model, start, "start")
     batched = array.ndim - features == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _arrays, _frame, _losses
+from . import _arrays, _frame, _losses, _numbers
 from ._frame import Frame
 from ._stream import Stream
 from ._tape import Gradients, Tape
@@ -59,9 +59,10 @@ class Layer(Trainable):
             A Tape with ``y``, ``state``, ``states`` and ``backward(dy, dstate)``.
         """
         frame, array, flat, sizes = self._enter(x, state, lengths)
+        kept = _numbers.optional(checkpoint, "checkpoint")
         model, key = self._model, self._draws.seed(seed)
         version = model.version
-        tape = model.record(array, flat, sizes, frame.batch_first, checkpoint, training, key)
+        tape = model.record(array, flat, sizes, frame.batch_first, kept, training, key)
         return Tape(
             tape,
             model,
@@ -128,4 +129,5 @@ class Layer(Trainable):
 
     def stream(self, batch_size: int = 1) -> Stream:
         """The model as a machine that takes one step a call and keeps its own state; see ``Stream``."""
-        return Stream(self._native.stream(batch_size), self._model, self._form, batch_size)
+        rows = _numbers.count(batch_size, "batch_size")
+        return Stream(self._native.stream(rows), self._model, self._form, rows)

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from . import _arrays, _core, _seeds, _spec
 from ._core import InvalidValueError
 from ._states import StateForm
@@ -82,6 +84,9 @@ class Parameterised:
             ShapeError, DtypeError: for an array that does not fit.
         """
         arrays = {name: _arrays.exact(value, self.dtype, name) for name, value in values.items()}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise InvalidValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
         self._native.set(arrays, strict)
 
     def freeze(self, prefix: str = "", frozen: bool = True) -> int:

@@ -51,7 +51,9 @@ class Sequential(Layer):
             if not isinstance(layer, (Layer, Part)):
                 raise DtypeError(f"layer {index}: expected a layer of rnnrs, got {type(layer).__name__}")
             if isinstance(layer, Recurrent) and layer.batch_first:
-                raise UnsupportedError(f"layer {index}: batch_first does not apply inside a Sequential; leave it out")
+                raise UnsupportedError(
+                    f"layer {index}: expected no batch_first, which does not apply inside a Sequential, got True"
+                )
         specs = [layer._spec if isinstance(layer, Part) else layer._layers[0] for layer in members]
         self._make(specs, prefix=True, dtype=_common_dtype(members, dtype), seed=seed)
         values = {

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from . import _checkpoint, _core
+from . import _checkpoint, _core, _numbers
 from ._core import InvalidValueError
 from ._fit import Run
 
@@ -81,10 +81,8 @@ class EarlyStopping(Callback):
         mode: str = "min",
         restore_best: bool = True,
     ) -> None:
-        if patience < 0:
-            raise InvalidValueError(f"patience: expected at least 0, got {patience}")
         self._best = _Best(monitor, mode, min_delta)
-        self._patience = patience
+        self._patience = _numbers.count(patience, "patience", 0)
         self._restore = restore_best
         self._waited = 0
         self._kept = b""
@@ -118,7 +116,7 @@ class StopAfter(Callback):
     """Ends fit after so many updates, or so many seconds, whichever comes first."""
 
     def __init__(self, *, updates: int | None = None, seconds: float | None = None) -> None:
-        self._updates = updates
+        self._updates = _numbers.optional(updates, "updates", 0)
         self._seconds = seconds
         self._began = 0.0
 
@@ -165,14 +163,11 @@ class Checkpoint(Callback):
         monitor: str | None = None,
         mode: str = "min",
     ) -> None:
-        for name, every in (("epochs", epochs), ("updates", updates)):
-            if every is not None and every < 1:
-                raise InvalidValueError(f"{name}: expected at least 1, or None, got {every}")
         if monitor is not None and updates is not None:
             raise InvalidValueError("updates: expected None with monitor, whose figure is of epochs")
         self._path = path
-        self._epochs = epochs
-        self._updates = updates
+        self._epochs = _numbers.optional(epochs, "epochs")
+        self._updates = _numbers.optional(updates, "updates")
         self._best = None if monitor is None else _Best(monitor, mode)
         self._written = (-1, -1)
 

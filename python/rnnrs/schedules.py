@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _core
+from . import _core, _numbers
 from ._core import InvalidValueError
 from ._spec import dumps
 
@@ -24,7 +24,7 @@ class Schedule:
 
     def factor(self, update: int) -> float:
         """The factor of update number ``update``, the first being 0."""
-        return _core.schedule(self._spec, update)
+        return _core.schedule(self._spec, _numbers.count(update, "update", 0))
 
     def observe(self, loss: float) -> None:
         """Told by ``fit`` after each epoch: the validation loss, or the training loss where there is none."""
@@ -80,11 +80,9 @@ class ReduceOnPlateau(Schedule):
     ) -> None:
         if not 0.0 < gamma < 1.0:
             raise InvalidValueError(f"gamma: expected 0 < gamma < 1, got {gamma}")
-        if patience < 0:
-            raise InvalidValueError(f"patience: expected at least 0, got {patience}")
         super().__init__("constant", warmup)
         self._gamma = gamma
-        self._patience = patience
+        self._patience = _numbers.count(patience, "patience", 0)
         self._min_delta = min_delta
         self._floor = floor
         self._state = {"scale": 1.0, "best": float("inf"), "waited": 0.0}

@@ -11,7 +11,9 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 fn train(cell: &str, options: &str, inputs: usize, hidden: usize, rows: usize, steps: usize) {
-    let spec = format!(r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"{cell}","options":{{"input_size":{inputs},"hidden_size":{hidden}{options}}}}}]}}"#);
+    let spec = format!(
+        r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"{cell}","options":{{"input_size":{inputs},"hidden_size":{hidden}{options}}}}}]}}"#
+    );
     let model = Model::<f32>::new(Spec::parse(&spec).unwrap(), 1).unwrap();
     let x = vec![0.1f32; steps * rows * inputs];
     let dy = vec![0.1f32; steps * rows * hidden];
@@ -27,11 +29,17 @@ fn train(cell: &str, options: &str, inputs: usize, hidden: usize, rows: usize, s
         assert!(gradients.params.slice()[0].is_finite());
         model.recycle(tape);
     }
-    println!("train {cell}{options} I{inputs} H{hidden} B{rows} T{steps}: forward {:.2} ms, backward {:.2} ms", median(forward), median(backward));
+    println!(
+        "train {cell}{options} I{inputs} H{hidden} B{rows} T{steps}: forward {:.2} ms, backward {:.2} ms",
+        median(forward),
+        median(backward)
+    );
 }
 
 fn stream(hidden: usize) {
-    let spec = format!(r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"lstm","options":{{"input_size":{hidden},"hidden_size":{hidden}}}}}]}}"#);
+    let spec = format!(
+        r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"lstm","options":{{"input_size":{hidden},"hidden_size":{hidden}}}}}]}}"#
+    );
     let model = Arc::new(Model::<f32>::new(Spec::parse(&spec).unwrap(), 1).unwrap());
     let mut stream = Stream::new(model, 1).unwrap();
     let (x, mut y) = (vec![0.1f32; hidden], vec![0.0f32; hidden]);

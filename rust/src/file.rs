@@ -6,6 +6,7 @@
 //! mean is the caller's.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -257,16 +258,19 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         Ok(())
     };
-    write().map_err(|error| at(&path, &error))
+    write().map_err(|error| at(&path, error))
 }
 
 /// A temporary file with the permissions of any new file (tempfile's own choice is the owner alone).
 fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".rnnrs-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    // tempfile's own error does not tell the system's number.
+    let number = Cell::new(None);
+    let create = |path: &Path| {
+        let file = fs::File::options().write(true).create_new(true).open(path);
+        file.inspect_err(|error| number.set(error.raw_os_error()))
+    };
+    let file = tempfile::Builder::new().prefix(".rnnrs-").make_in(folder, create);
+    file.map_err(|error| number.get().map_or(error, io::Error::from_raw_os_error))
 }
 
 /// The bytes of a file; [`Error::File`] without reading further where its start is not that of a [`Container`].
@@ -282,12 +286,19 @@ pub fn load(path: &Path) -> Result<Vec<u8>> {
         file.read_to_end(&mut bytes)?;
         Ok(Ok(bytes))
     };
-    read().map_err(|error| at(path, &error))?
+    read().map_err(|error| at(path, error))?
 }
 
-/// A failure of the system, with the path that it befell.
-fn at(path: &Path, error: &io::Error) -> Error {
-    Error::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+/// A failure of the system, with the path that it befell; the cause keeps the system's number.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+struct PathError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn at(path: &Path, source: io::Error) -> Error {
+    Error::Io(io::Error::new(source.kind(), PathError { path: path.to_owned(), source }))
 }
 
 #[cfg(test)]

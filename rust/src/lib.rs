@@ -16,5 +16,5 @@ mod stream;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use model::{Gradients, Input, Model, Options, Output, Tape, Target, Training, Values};
 pub use stream::Stream;
-pub use model::{Gradients, Input, Model, Options, Output, Tape, Target, Values};

@@ -24,7 +24,10 @@ fn stages<E: Element>(model: &Model<E>) -> Result<Vec<&Stage<E>>> {
             Block::Causal(stages) => all.extend(stages),
             Block::Last => {}
             Block::Bidirectional { .. } => {
-                return Err(Error::Unsupported("a bidirectional layer needs the whole sequence: expected layers of one direction for streaming".into()));
+                return Err(Error::Unsupported(
+                    "a bidirectional layer needs the whole sequence: expected layers of one direction for streaming"
+                        .into(),
+                ));
             }
         }
     }
@@ -85,9 +88,15 @@ impl<E: Element> Stream<E> {
 
     /// A step of numbers: x (rows, width) to y (rows, output).
     pub fn step_float(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
-        let InputKind::Float(width) = self.model.chain.input else { return Err(Error::dtype("x", "integer tokens", "floating point numbers")) };
+        let InputKind::Float(width) = self.model.chain.input else {
+            return Err(Error::dtype("x", "integer tokens", "floating point numbers"));
+        };
         if x.len() != self.rows * width {
-            return Err(Error::shape("x", format!("{} rows x {width} features", self.rows), format!("{} elements", x.len())));
+            return Err(Error::shape(
+                "x",
+                format!("{} rows x {width} features", self.rows),
+                format!("{} elements", x.len()),
+            ));
         }
         self.refresh()?;
         self.stepper.set_input(x);
@@ -96,11 +105,18 @@ impl<E: Element> Stream<E> {
 
     /// A step of tokens: x (rows) to y (rows, output).
     pub fn step_tokens(&mut self, x: &[i64], y: &mut [E]) -> Result<()> {
-        let InputKind::Tokens(limit) = self.model.chain.input else { return Err(Error::dtype("x", "floating point numbers", "integers")) };
+        let InputKind::Tokens(limit) = self.model.chain.input else {
+            return Err(Error::dtype("x", "floating point numbers", "integers"));
+        };
         if x.len() != self.rows {
             return Err(Error::shape("x", format!("{} tokens", self.rows), format!("{} elements", x.len())));
         }
-        let check = |&token: &i64| u32::try_from(token).ok().filter(|&t| (t as usize) < limit).ok_or_else(|| Error::value("x", format!("tokens 0 to {}", limit - 1), token));
+        let check = |&token: &i64| {
+            u32::try_from(token)
+                .ok()
+                .filter(|&t| (t as usize) < limit)
+                .ok_or_else(|| Error::value("x", format!("tokens 0 to {}", limit - 1), token))
+        };
         let tokens: Vec<u32> = x.iter().map(check).collect::<Result<_>>()?;
         self.refresh()?;
         self.stepper.set_tokens(&tokens);
@@ -111,7 +127,11 @@ impl<E: Element> Stream<E> {
     pub fn states(&mut self) -> Vec<Vec<E>> {
         let widths: Vec<usize> = self.model.chain.states.iter().map(|s| s.width).collect();
         let rows = self.rows;
-        widths.iter().enumerate().map(|(index, &width)| (0..rows).flat_map(|row| self.stepper.state(index, row, width).to_vec()).collect()).collect()
+        widths
+            .iter()
+            .enumerate()
+            .map(|(index, &width)| (0..rows).flat_map(|row| self.stepper.state(index, row, width).to_vec()).collect())
+            .collect()
     }
 
     /// Sets all states.
@@ -122,7 +142,11 @@ impl<E: Element> Stream<E> {
         }
         for (info, given) in infos.iter().zip(states) {
             if given.len() != self.rows * info.width {
-                return Err(Error::shape(format!("state '{}'", info.name), format!("{} rows x {}", self.rows, info.width), format!("{} elements", given.len())));
+                return Err(Error::shape(
+                    format!("state '{}'", info.name),
+                    format!("{} rows x {}", self.rows, info.width),
+                    format!("{} elements", given.len()),
+                ));
             }
         }
         let widths: Vec<usize> = infos.iter().map(|s| s.width).collect();

@@ -17,7 +17,8 @@ fn check(spec: &str, width: usize, lengths: Option<&[i64]>, checkpoint: Option<u
     let model = Model::<f64>::new(Spec::parse(spec).unwrap(), 7).unwrap();
     let (steps, rows) = (19, 3);
     let mut x = numbers(steps * rows * width, 0);
-    let mut state: Vec<Vec<f64>> = model.chain.states.iter().enumerate().map(|(i, s)| numbers(rows * s.width, 500 + 100 * i)).collect();
+    let mut state: Vec<Vec<f64>> =
+        model.chain.states.iter().enumerate().map(|(i, s)| numbers(rows * s.width, 500 + 100 * i)).collect();
     let options = Options { lengths, ..Options::default() };
     let run = |x: &[f64], state: &[Vec<f64>]| {
         let input = Input { values: Values::Float(x), steps, rows, batch_first: false };
@@ -36,7 +37,10 @@ fn check(spec: &str, width: usize, lengths: Option<&[i64]>, checkpoint: Option<u
     };
     let h = 1e-6;
     let close = |what: &str, index: usize, analytic: f64, numeric: f64| {
-        assert!((analytic - numeric).abs() <= 1e-7 + 1e-6 * numeric.abs(), "{spec}: {what}[{index}]: analytic {analytic}, numeric {numeric}");
+        assert!(
+            (analytic - numeric).abs() <= 1e-7 + 1e-6 * numeric.abs(),
+            "{spec}: {what}[{index}]: analytic {analytic}, numeric {numeric}"
+        );
     };
     for k in 0..x.len() {
         let old = x[k];
@@ -77,7 +81,9 @@ fn check(spec: &str, width: usize, lengths: Option<&[i64]>, checkpoint: Option<u
 
 fn recurrent(cell: &str, options: &str, extra: &str) -> String {
     let comma = if extra.is_empty() { "" } else { "," };
-    format!(r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"{cell}","options":{{"input_size":3,"hidden_size":5{options}}}{comma}{extra}}}]}}"#)
+    format!(
+        r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"{cell}","options":{{"input_size":3,"hidden_size":5{options}}}{comma}{extra}}}]}}"#
+    )
 }
 
 #[test]

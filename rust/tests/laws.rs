@@ -39,8 +39,17 @@ fn cases() -> impl Strategy<Value = Case> {
     let sizes = (0..CELLS.len(), 1usize..40, 2usize..40, 1usize..3, any::<bool>(), 1usize..40, 1usize..7, any::<u64>());
     sizes.prop_flat_map(|(cell, inputs, hidden, layers, bidirectional, steps, rows, seed)| {
         let (cell, options) = CELLS[cell];
-        proptest::collection::vec(0..=steps as i64, rows)
-            .prop_map(move |lengths| Case { cell, options, inputs, hidden, layers, bidirectional, steps, lengths, seed })
+        proptest::collection::vec(0..=steps as i64, rows).prop_map(move |lengths| Case {
+            cell,
+            options,
+            inputs,
+            hidden,
+            layers,
+            bidirectional,
+            steps,
+            lengths,
+            seed,
+        })
     })
 }
 
@@ -68,7 +77,15 @@ struct Results<E: Element> {
     gradients: Gradients<E>,
 }
 
-fn train<E: Element>(model: &Model<E>, case: &Case, x: &[E], lengths: Option<&[i64]>, rows: usize, training: bool, checkpoint: Option<usize>) -> Results<E> {
+fn train<E: Element>(
+    model: &Model<E>,
+    case: &Case,
+    x: &[E],
+    lengths: Option<&[i64]>,
+    rows: usize,
+    training: bool,
+    checkpoint: Option<usize>,
+) -> Results<E> {
     let input = Input { values: Values::Float(x), steps: case.steps, rows, batch_first: false };
     let tape = model.record(input, None, Options { lengths, training, ..Options::default() }, checkpoint).unwrap();
     let dy = case.numbers(tape.y.len(), 1);
@@ -111,7 +128,7 @@ fn row_of<E: Copy>(values: &[E], rows: usize, width: usize, row: usize, steps: u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("RNNRS_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(24)))]
+    #![proptest_config(ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(24)))]
 
     #[test]
     fn simd_paths(case in cases()) {

@@ -31,7 +31,7 @@ def run(
 ):
     """x (T, B, F) to y (T, B, D * width), the final states (num_layers * D, B, width), the distance from a kink.
 
-    With `residual` a sublayer's input is added to its output wherever their widths agree.
+    With `residual` each sublayer's input is added to its output.
     """
     x = np.asarray(x, dtype=np.float64)
     steps, batch = x.shape[:2]
@@ -58,7 +58,7 @@ def run(
                     out[t if direction == 0 else n - 1 - t] = s[0]
                 for s, v in zip(final, last, strict=True):
                     s[k, b] = v
-        if residual and x.shape[2] == y.shape[2]:
+        if residual:
             y = y + x * (np.arange(steps)[:, None, None] < np.asarray(lengths)[None, :, None])
         x = y
     return x, final, corner

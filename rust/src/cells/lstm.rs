@@ -58,7 +58,12 @@ pub(super) fn lstm(g: &Builder, options: &Json) -> Result<()> {
     let mut z = from_x + from_h;
     if o.bias {
         let start = match names.find('f') {
-            Some(gate) => Init::Shifted { bound: 1.0 / (n as f64).sqrt(), from: gate * n, to: (gate + 1) * n, plus: o.forget_bias },
+            Some(gate) => Init::Shifted {
+                bound: 1.0 / (n as f64).sqrt(),
+                from: gate * n,
+                to: (gate + 1) * n,
+                plus: o.forget_bias,
+            },
             None => init,
         };
         z = z + g.param("bias_ih", &[rows], start) + g.param("bias_hh", &[rows], init);
@@ -95,13 +100,21 @@ fn normalised<'b>(g: &'b Builder, name: &str, x: Value<'b>) -> Value<'b> {
 /// The gates that have rows in the weights, in PyTorch's order.
 fn gates(o: &Options) -> Result<&'static str> {
     if o.coupled && !o.forget_gate {
-        return Err(Error::Value("lstm: expected forget_gate=true with coupled=true, for i = 1 − f, got forget_gate=false".into()));
+        return Err(Error::Value(
+            "lstm: expected forget_gate=true with coupled=true, for i = 1 − f, got forget_gate=false".into(),
+        ));
     }
     if !o.forget_bias.is_finite() || (o.forget_bias != 0.0 && !(o.forget_gate && o.bias)) {
-        return Err(Error::Value(format!("lstm: expected forget_bias=0 without forget gate or bias, and finite, got {}", o.forget_bias)));
+        return Err(Error::Value(format!(
+            "lstm: expected forget_bias=0 without forget gate or bias, and finite, got {}",
+            o.forget_bias
+        )));
     }
     if o.proj_size >= o.hidden_size {
-        return Err(Error::Value(format!("lstm: expected proj_size below hidden_size {}, got {}", o.hidden_size, o.proj_size)));
+        return Err(Error::Value(format!(
+            "lstm: expected proj_size below hidden_size {}, got {}",
+            o.hidden_size, o.proj_size
+        )));
     }
     Ok(match (o.coupled, o.forget_gate) {
         (true, _) => "fgo",

@@ -32,7 +32,10 @@ struct Common {
 /// Besides its own options every cell takes `recurrent_dropout` and `zoneout`, probabilities in [0, 1).
 pub fn build(name: &str, options: &Json) -> Result<Graph> {
     let known: Vec<&str> = CELLS.iter().map(|(name, _)| *name).collect();
-    let (_, equations) = CELLS.iter().find(|(cell, _)| *cell == name).ok_or_else(|| Error::Value(format!("expected a cell of {known:?}, got '{name}'")))?;
+    let (_, equations) = CELLS
+        .iter()
+        .find(|(cell, _)| *cell == name)
+        .ok_or_else(|| Error::Value(format!("expected a cell of {known:?}, got '{name}'")))?;
     let common: Common = parse(name, options)?;
     positive(name, "input_size", common.input_size)?;
     positive(name, "hidden_size", common.hidden_size)?;

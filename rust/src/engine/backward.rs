@@ -33,16 +33,31 @@ impl<E: Element> Call<'_, E> {
     /// Runs backward. `carry` holds the gradients of the final states and is left with those of the initial ones; `dy`
     /// is the gradient of the last stage's output, `dx` takes that of the first stage's first input. Gradients of the
     /// parameters are added to `gradients`, which is laid out as the parameters.
-    pub fn backward(&self, recording: &Recording<E>, carry: &mut Carry<E>, dy: View<E>, dx: Option<View<E>>, gradients: &mut Memory<E>) -> Result<()> {
+    pub fn backward(
+        &self,
+        recording: &Recording<E>,
+        carry: &mut Carry<E>,
+        dy: View<E>,
+        dx: Option<View<E>>,
+        gradients: &mut Memory<E>,
+    ) -> Result<()> {
         let shards = &self.batch.shards;
         let steps = self.batch.longest();
-        let modes: Vec<Which> = (0..self.stages.len()).map(|i| Which::Reverse(self.training, i > 0 || dx.is_some())).collect();
-        let per_row: usize = self.stages.iter().zip(&modes).map(|(s, &m)| frame::size(s.plan(m), Home::Chunk, false, 0, 1)).sum();
+        let modes: Vec<Which> =
+            (0..self.stages.len()).map(|i| Which::Reverse(self.training, i > 0 || dx.is_some())).collect();
+        let per_row: usize =
+            self.stages.iter().zip(&modes).map(|(s, &m)| frame::size(s.plan(m), Home::Chunk, false, 0, 1)).sum();
         let most = shards.iter().map(Rows::count).max().unwrap_or(0);
         let chunk = chunk_steps::<E>((per_row + padded(dy.width, E::PAD)) * most, steps.min(recording.every));
-        let backs: Vec<Mutex<Back<E>>> = shards.iter().map(|rows| Back::new(self, rows, &modes, dy, chunk).map(Mutex::new)).collect::<Result<_>>()?;
+        let backs: Vec<Mutex<Back<E>>> = shards
+            .iter()
+            .map(|rows| Back::new(self, rows, &modes, dy, chunk).map(Mutex::new))
+            .collect::<Result<_>>()?;
         let again: Vec<Mutex<Lane<E>>> = match recording.lanes.is_empty() {
-            true => shards.iter().map(|rows| self.recording_lane(rows, recording.every).map(Mutex::new)).collect::<Result<_>>()?,
+            true => shards
+                .iter()
+                .map(|rows| self.recording_lane(rows, recording.every).map(Mutex::new))
+                .collect::<Result<_>>()?,
             false => Vec::new(),
         };
         let mut sums = Sums::new(self, &modes)?;
@@ -59,7 +74,7 @@ impl<E: Element> Call<'_, E> {
                     if let (true, Some(lane)) = (to == last, guard.as_deref_mut()) {
                         let states = Carry::new(self.stages, self.batch.count)?;
                         copy_carry(&recording.marks[segment], &states, rows);
-                        self.sweep(lane, rows, &states, &[], first, last.min(rows.steps), true)?;
+                        self.sweep(lane, rows, &states, &[], first, last.min(rows.steps))?;
                     }
                     let lane = guard.as_deref().unwrap_or_else(|| &recording.lanes[worker]);
                     // SAFETY: workers have disjoint rows, and lane and memory of their own.
@@ -102,7 +117,12 @@ impl<E: Element> Back<E> {
         let plans: Vec<_> = call.stages.iter().zip(modes).map(|(s, &m)| s.plan(m)).collect();
         let size: usize = plans.iter().map(|p| frame::size(p, Home::Chunk, false, rows.count(), packed)).sum();
         let memory = call.arenas.take((size + stride * packed).max(1))?;
-        let ready: Vec<_> = call.stages.iter().zip(modes).map(|(s, &m)| s.ready(m, call.params, call.layout, call.kernels)).collect::<Result<_>>()?;
+        let ready: Vec<_> = call
+            .stages
+            .iter()
+            .zip(modes)
+            .map(|(s, &m)| s.ready(m, call.params, call.layout, call.kernels))
+            .collect::<Result<_>>()?;
         let mut bound: Vec<Vec<Bound<E>>> = ready.iter().map(|r| r.bound.clone()).collect();
         let mut at = 0;
         for (plan, bound) in plans.iter().zip(&mut bound) {
@@ -148,12 +168,24 @@ impl<E: Element> Back<E> {
             }
             let ids = &call.batch.order[rows.range.clone()];
             let ready = &self.ready[index];
-            let mut runner = Runner::new(call.kernels, plan, bound, &ready.packs, rows, ids, call.draw, &stage.path, self.scratch.ptr());
+            let mut runner = Runner::new(
+                call.kernels,
+                plan,
+                bound,
+                &ready.packs,
+                rows,
+                ids,
+                call.draw,
+                &stage.path,
+                self.scratch.ptr(),
+            );
             let join = |t: usize| {
                 if t + 1 < to && rows.active(t) > rows.active(t + 1) {
                     for (state, &track) in plan.tracks.iter().enumerate() {
                         // SAFETY: boundary t + 1 holds the rows active at t; those that end there join now.
-                        unsafe { enter(&bound[track], carry, (index, state), rows, rows.active(t + 1)..rows.active(t), t + 1) };
+                        unsafe {
+                            enter(&bound[track], carry, (index, state), rows, rows.active(t + 1)..rows.active(t), t + 1)
+                        };
                     }
                 }
             };
@@ -184,7 +216,8 @@ impl<E: Element> Back<E> {
         } else {
             let ReversePlan { plan, inputs_of, .. } = call.reverse(index + 1, modes[index + 1]);
             let wire = call.stages[index + 1].wires.iter().position(|w| *w == Wire::Previous);
-            let output = inputs_of.iter().position(|&i| Some(i) == wire).expect("every later stage is fed by the one before");
+            let output =
+                inputs_of.iter().position(|&i| Some(i) == wire).expect("every later stage is fed by the one before");
             let place = plan.outputs[output];
             self.bound[index + 1][place.buffer].as_input(place)
         };

@@ -46,7 +46,8 @@ impl<E: Element> Carry<E> {
 
     /// Sets state number `index` (over all stages) from contiguous rows (rows, width) in the caller's order.
     pub fn set(&mut self, index: usize, values: &[E], order: &[usize]) {
-        let (at, stride, width) = self.slots.iter().flatten().copied().nth(index).expect("the caller counts the states");
+        let (at, stride, width) =
+            self.slots.iter().flatten().copied().nth(index).expect("the caller counts the states");
         for (row, &id) in order.iter().enumerate() {
             self.memory.slice_mut()[at + row * stride..][..width].copy_from_slice(&values[id * width..][..width]);
         }
@@ -54,7 +55,8 @@ impl<E: Element> Carry<E> {
 
     /// State number `index` as contiguous rows in the caller's order.
     pub fn get(&self, index: usize, order: &[usize]) -> Vec<E> {
-        let (at, stride, width) = self.slots.iter().flatten().copied().nth(index).expect("the caller counts the states");
+        let (at, stride, width) =
+            self.slots.iter().flatten().copied().nth(index).expect("the caller counts the states");
         let mut values = vec![E::default(); order.len() * width];
         for (row, &id) in order.iter().enumerate() {
             values[id * width..][..width].copy_from_slice(&self.memory.slice()[at + row * stride..][..width]);

@@ -93,7 +93,9 @@ impl<E: Element> Bound<E> {
     /// The same memory as a step input of another plan that reads it at `place`.
     pub fn as_input(&self, place: Place) -> Self {
         let rule = match self.rule {
-            Rule::Track { first, origin, fixed } => Rule::Track { first, origin, fixed: Some(fixed.unwrap_or(place.later)) },
+            Rule::Track { first, origin, fixed } => {
+                Rule::Track { first, origin, fixed: Some(fixed.unwrap_or(place.later)) }
+            }
             rule => rule,
         };
         Self { ptr: self.ptr.wrapping_add(place.offset), stride: self.stride, rule }

@@ -29,19 +29,30 @@ impl<E: Element> Memory<E> {
         let layout = Self::layout(length)?;
         // SAFETY: the layout is not empty (`layout` rounds up to one line).
         let data = unsafe { alloc_zeroed(layout) }.cast::<E>();
-        let data = NonNull::new(data).ok_or_else(|| Error::Memory(format!("expected {} bytes of memory, got none", layout.size())))?;
+        let data = NonNull::new(data)
+            .ok_or_else(|| Error::Memory(format!("expected {} bytes of memory, got none", layout.size())))?;
         Ok(Self { data, length, marker: PhantomData })
     }
 
     fn layout(length: usize) -> Result<Layout> {
         let bytes = length.checked_mul(size_of::<E>()).and_then(|b| b.checked_add(ALIGN));
         let layout = bytes.and_then(|b| Layout::from_size_align(b, ALIGN).ok());
-        layout.ok_or_else(|| Error::Memory(format!("expected a size that fits memory, got {length} elements of {} bytes", size_of::<E>())))
+        layout.ok_or_else(|| {
+            Error::Memory(format!(
+                "expected a size that fits memory, got {length} elements of {} bytes",
+                size_of::<E>()
+            ))
+        })
     }
 
     /// How many elements it holds.
     pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
     }
 
     /// The first element. Writing through it is up to the holder's discipline.

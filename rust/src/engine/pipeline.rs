@@ -96,6 +96,7 @@ pub(super) struct Lane<E: Element> {
     chunk_memory: Option<Memory<E>>,
     segment_memory: Option<Memory<E>>,
     scratch: Memory<E>,
+    record: bool,
     first: usize,
 }
 
@@ -115,7 +116,12 @@ impl<E: Element> Lane<E> {
     fn new(call: &Call<'_, E>, rows: &Rows, record: bool, steps: usize) -> Result<Self> {
         let pick = if record { Which::Record } else { Which::Infer };
         let which = vec![pick(call.training); call.stages.len()];
-        let ready: Vec<_> = call.stages.iter().zip(&which).map(|(s, &w)| s.ready(w, call.params, call.layout, call.kernels)).collect::<Result<_>>()?;
+        let ready: Vec<_> = call
+            .stages
+            .iter()
+            .zip(&which)
+            .map(|(s, &w)| s.ready(w, call.params, call.layout, call.kernels))
+            .collect::<Result<_>>()?;
         let stride = |view: &View<E>| padded(view.width, E::PAD);
         let staging: usize = call.inputs.iter().map(stride).sum();
         let plans: Vec<_> = call.stages.iter().zip(&which).map(|(s, &w)| s.plan(w)).collect();
@@ -123,8 +129,10 @@ impl<E: Element> Lane<E> {
         let chunk = chunk_steps::<E>(per_row * rows.count(), steps);
         let in_chunk = rows.most(chunk);
         let in_segment = rows.most(steps);
-        let mut chunk_size: usize = plans.iter().map(|p| frame::size(p, Home::Chunk, record, rows.count(), in_chunk)).sum();
-        let mut segment_size: usize = plans.iter().map(|p| frame::size(p, Home::Segment, record, rows.count(), in_segment)).sum();
+        let mut chunk_size: usize =
+            plans.iter().map(|p| frame::size(p, Home::Chunk, record, rows.count(), in_chunk)).sum();
+        let mut segment_size: usize =
+            plans.iter().map(|p| frame::size(p, Home::Segment, record, rows.count(), in_segment)).sum();
         let staged_rows = if record { in_segment } else { in_chunk };
         *(if record { &mut segment_size } else { &mut chunk_size }) += staging * staged_rows;
         let chunk_memory = call.arenas.take(chunk_size.max(1))?;
@@ -133,22 +141,39 @@ impl<E: Element> Lane<E> {
         let (mut at_chunk, mut at_segment) = (0, 0);
         for (plan, bound) in plans.iter().zip(&mut bound) {
             at_chunk = frame::bind(plan, Home::Chunk, record, &chunk_memory, at_chunk, rows, 0, in_chunk, bound);
-            at_segment = frame::bind(plan, Home::Segment, record, &segment_memory, at_segment, rows, 0, in_segment, bound);
+            at_segment =
+                frame::bind(plan, Home::Segment, record, &segment_memory, at_segment, rows, 0, in_segment, bound);
         }
         let (memory, mut at) = if record { (&segment_memory, at_segment) } else { (&chunk_memory, at_chunk) };
         let mut staged = Vec::new();
         for view in &call.inputs {
-            staged.push(Bound { ptr: memory.ptr().wrapping_add(at), stride: stride(view), rule: Rule::Packed { origin: 0 } });
+            staged.push(Bound {
+                ptr: memory.ptr().wrapping_add(at),
+                stride: stride(view),
+                rule: Rule::Packed { origin: 0 },
+            });
             at += stride(view) * staged_rows;
         }
         assert!(at <= memory.len(), "staged inputs fit the memory taken for them");
         let scratch = call.arenas.take(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
         let memories = (Some(chunk_memory), Some(segment_memory));
-        Ok(Self { which, ready, bound, staged, chunk, chunk_memory: memories.0, segment_memory: memories.1, scratch, first: 0 })
+        Ok(Self {
+            which,
+            ready,
+            bound,
+            staged,
+            chunk,
+            chunk_memory: memories.0,
+            segment_memory: memories.1,
+            scratch,
+            record,
+            first: 0,
+        })
     }
 
     /// Moves on: kept memory holds the steps from `first`.
-    fn begin(&mut self, call: &Call<'_, E>, rows: &Rows, first: usize, record: bool) {
+    fn begin(&mut self, call: &Call<'_, E>, rows: &Rows, first: usize) {
+        let record = self.record;
         self.first = first;
         let origin = rows.offset(first);
         for (stage, (bound, &which)) in call.stages.iter().zip(self.bound.iter_mut().zip(&self.which)) {
@@ -170,7 +195,16 @@ impl<E: Element> Lane<E> {
     ///
     /// # Safety
     /// No other worker uses this lane, or rows of `rows` in carry and sinks; the views hold these steps.
-    unsafe fn chunk(&mut self, call: &Call<'_, E>, rows: &Rows, carry: &Carry<E>, sinks: &[Sink<E>], from: usize, to: usize, record: bool) {
+    unsafe fn chunk(
+        &mut self,
+        call: &Call<'_, E>,
+        rows: &Rows,
+        carry: &Carry<E>,
+        sinks: &[Sink<E>],
+        from: usize,
+        to: usize,
+    ) {
+        let record = self.record;
         if !record {
             self.staged.iter_mut().for_each(|s| s.rule = Rule::Packed { origin: rows.offset(from) });
         }
@@ -192,7 +226,17 @@ impl<E: Element> Lane<E> {
             }
             let ids = &call.batch.order[rows.range.clone()];
             let ready = &self.ready[index];
-            let mut runner = Runner::new(call.kernels, plan, bound, &ready.packs, rows, ids, call.draw, &stage.path, self.scratch.ptr());
+            let mut runner = Runner::new(
+                call.kernels,
+                plan,
+                bound,
+                &ready.packs,
+                rows,
+                ids,
+                call.draw,
+                &stage.path,
+                self.scratch.ptr(),
+            );
             // SAFETY: all buffers of the plan are bound for this chunk.
             unsafe { runner.steps(from, to, |_| {}) };
             for (state, &track) in plan.tracks.iter().enumerate() {
@@ -239,7 +283,14 @@ impl<E: Element> Lane<E> {
 ///
 /// # Safety
 /// The boundary holds these rows.
-pub(super) unsafe fn enter<E: Element>(track: &Bound<E>, carry: &Carry<E>, (stage, state): (usize, usize), rows: &Rows, which: std::ops::Range<usize>, boundary: usize) {
+pub(super) unsafe fn enter<E: Element>(
+    track: &Bound<E>,
+    carry: &Carry<E>,
+    (stage, state): (usize, usize),
+    rows: &Rows,
+    which: std::ops::Range<usize>,
+    boundary: usize,
+) {
     let width = carry.slots[stage][state].2;
     let base = track.boundary(rows, boundary);
     for r in which {
@@ -253,7 +304,14 @@ pub(super) unsafe fn enter<E: Element>(track: &Bound<E>, carry: &Carry<E>, (stag
 ///
 /// # Safety
 /// As [`enter`].
-pub(super) unsafe fn leave<E: Element>(track: &Bound<E>, carry: &Carry<E>, (stage, state): (usize, usize), rows: &Rows, r: usize, boundary: usize) {
+pub(super) unsafe fn leave<E: Element>(
+    track: &Bound<E>,
+    carry: &Carry<E>,
+    (stage, state): (usize, usize),
+    rows: &Rows,
+    r: usize,
+    boundary: usize,
+) {
     let width = carry.slots[stage][state].2;
     let from = track.boundary(rows, boundary).wrapping_add(r * track.stride);
     // SAFETY: the caller's promise.
@@ -266,7 +324,7 @@ impl<E: Element> Call<'_, E> {
         self.each_worker(|worker| {
             let rows = &self.batch.shards[worker];
             let mut lane = Lane::new(self, rows, false, rows.steps)?;
-            let result = self.sweep(&mut lane, rows, carry, sinks, 0, rows.steps, false);
+            let result = self.sweep(&mut lane, rows, carry, sinks, 0, rows.steps);
             lane.recycle(self.arenas);
             result
         })
@@ -277,14 +335,16 @@ impl<E: Element> Call<'_, E> {
     pub fn record(&self, carry: &mut Carry<E>, sinks: &[Sink<E>], checkpoint: Option<usize>) -> Result<Recording<E>> {
         let steps = self.batch.longest();
         let Some(every) = checkpoint.map(|k| k.max(1).next_multiple_of(WINDOW)).filter(|&k| k < steps) else {
-            let lanes: Vec<_> = self.batch.shards.iter().map(|rows| Lane::new(self, rows, true, rows.steps)).collect::<Result<_>>()?;
+            let lanes: Vec<_> =
+                self.batch.shards.iter().map(|rows| Lane::new(self, rows, true, rows.steps)).collect::<Result<_>>()?;
             let lanes: Vec<_> = lanes.into_iter().map(std::sync::Mutex::new).collect();
             self.each_worker(|worker| {
                 let rows = &self.batch.shards[worker];
                 let mut lane = lanes[worker].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                self.sweep(&mut lane, rows, carry, sinks, 0, rows.steps, true)
+                self.sweep(&mut lane, rows, carry, sinks, 0, rows.steps)
             })?;
-            let lanes = lanes.into_iter().map(|l| l.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
+            let lanes =
+                lanes.into_iter().map(|l| l.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
             return Ok(Recording { lanes, every: steps.max(1), marks: Vec::new() });
         };
         let mut marks = Vec::new();
@@ -297,7 +357,7 @@ impl<E: Element> Call<'_, E> {
             for (segment, mark) in marks.iter().enumerate() {
                 copy_carry(carry, mark, rows);
                 let from = segment * every;
-                self.sweep(&mut lane, rows, carry, sinks, from, (from + every).min(rows.steps), false)?;
+                self.sweep(&mut lane, rows, carry, sinks, from, (from + every).min(rows.steps))?;
             }
             lane.recycle(self.arenas);
             Ok(())
@@ -306,14 +366,22 @@ impl<E: Element> Call<'_, E> {
     }
 
     /// Runs a worker's rows through the steps from..to, chunk by chunk.
-    pub(super) fn sweep(&self, lane: &mut Lane<E>, rows: &Rows, carry: &Carry<E>, sinks: &[Sink<E>], from: usize, to: usize, record: bool) -> Result<()> {
-        lane.begin(self, rows, from, record);
+    pub(super) fn sweep(
+        &self,
+        lane: &mut Lane<E>,
+        rows: &Rows,
+        carry: &Carry<E>,
+        sinks: &[Sink<E>],
+        from: usize,
+        to: usize,
+    ) -> Result<()> {
+        lane.begin(self, rows, from);
         let mut t = from;
         while t < to {
             self.stop.check(rows.range.start == 0)?;
             let end = (t + lane.chunk).min(to);
             // SAFETY: a lane belongs to one worker; workers have disjoint rows.
-            unsafe { lane.chunk(self, rows, carry, sinks, t, end, record) };
+            unsafe { lane.chunk(self, rows, carry, sinks, t, end) };
             t = end;
         }
         Ok(())

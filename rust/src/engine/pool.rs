@@ -19,7 +19,10 @@ static THREADS: OnceLock<AtomicUsize> = OnceLock::new();
 
 fn threads() -> &'static AtomicUsize {
     THREADS.get_or_init(|| {
-        let asked = std::env::var("RNNRS_NUM_THREADS").ok().and_then(|v| v.parse::<usize>().ok()).filter(|n| (1..=MAX_THREADS).contains(n));
+        let asked = std::env::var("RNNRS_NUM_THREADS")
+            .ok()
+            .and_then(|v| v.parse::<usize>().ok())
+            .filter(|n| (1..=MAX_THREADS).contains(n));
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         AtomicUsize::new(asked.unwrap_or_else(cores).min(MAX_THREADS))
     })
@@ -178,10 +181,8 @@ impl Pool {
                 self.panicked.store(true, Ordering::Relaxed);
             }
             let caller = lock(&self.caller).clone();
-            if self.pending.fetch_sub(1, Ordering::Release) == 1 {
-                if let Some(caller) = caller {
-                    caller.unpark();
-                }
+            if let (1, Some(caller)) = (self.pending.fetch_sub(1, Ordering::Release), caller) {
+                caller.unpark();
             }
         }
     }

@@ -46,7 +46,12 @@ impl Batch {
                 if given.len() != count {
                     return Err(Error::shape("lengths", format!("one length for each of {count} rows"), given.len()));
                 }
-                let check = |&l: &i64| usize::try_from(l).ok().filter(|&l| l <= steps).ok_or_else(|| Error::value("lengths", format!("0 to {steps}"), l));
+                let check = |&l: &i64| {
+                    usize::try_from(l)
+                        .ok()
+                        .filter(|&l| l <= steps)
+                        .ok_or_else(|| Error::value("lengths", format!("0 to {steps}"), l))
+                };
                 let given: Vec<usize> = given.iter().map(check).collect::<Result<_>>()?;
                 order.sort_by_key(|&row| std::cmp::Reverse(given[row]));
                 order.iter().map(|&row| given[row]).collect()

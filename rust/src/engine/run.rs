@@ -154,9 +154,17 @@ impl<'a, E: Element> Runner<'a, E> {
                 self.operands.clear();
                 for place in operands {
                     let bound = &self.bound[place.buffer];
-                    self.operands.push(Operand { ptr: bound.at(self.rows, t, place.offset, place.later), stride: bound.stride });
+                    self.operands
+                        .push(Operand { ptr: bound.at(self.rows, t, place.offset, place.later), stride: bound.stride });
                 }
-                let block = Block { rows, width: *width, ops, operands: &self.operands, scratch: self.scratch, temporaries: *temporaries };
+                let block = Block {
+                    rows,
+                    width: *width,
+                    ops,
+                    operands: &self.operands,
+                    scratch: self.scratch,
+                    temporaries: *temporaries,
+                };
                 // SAFETY: as above; the scratch holds the temporaries of the plan's largest program.
                 unsafe { (self.kernels.block)(&block) };
             }
@@ -169,7 +177,7 @@ impl<'a, E: Element> Runner<'a, E> {
         let t = span.first();
         let (target, out_stride) = (self.at(out, t), self.bound[out.buffer].stride);
         let arg = |i: usize| (self.at(args[i].0, t), self.bound[args[i].0.buffer].stride);
-        // SAFETY (all branches): bound places hold `rows` rows of their widths; indices were checked when they came in.
+        // SAFETY: in all branches, bound places hold `rows` rows of their widths; indices were checked when they came in.
         unsafe {
             match op {
                 RowOp::Sum | RowOp::Max => {
@@ -236,7 +244,16 @@ impl<'a, E: Element> Runner<'a, E> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of the row operation and where it goes")]
-    unsafe fn bernoulli(&self, key: Key, probability: f64, value: f64, per_sequence: bool, out: (*mut E, usize), width: usize, span: Span) {
+    unsafe fn bernoulli(
+        &self,
+        key: Key,
+        probability: f64,
+        value: f64,
+        per_sequence: bool,
+        out: (*mut E, usize),
+        width: usize,
+        span: Span,
+    ) {
         let (from, to) = match span {
             Span::Step(t) => (t, t + 1),
             Span::Range(from, to) => (from, to),
@@ -247,7 +264,15 @@ impl<'a, E: Element> Runner<'a, E> {
                 let position = if per_sequence { u64::MAX } else { self.draw.position + t as u64 };
                 // SAFETY: `out` holds all rows of the span.
                 let unit = unsafe { std::slice::from_raw_parts_mut(row, width) };
-                random::fill_bernoulli(key, self.ids[r] as u64, position, probability, E::from_f64(value), E::default(), unit);
+                random::fill_bernoulli(
+                    key,
+                    self.ids[r] as u64,
+                    position,
+                    probability,
+                    E::from_f64(value),
+                    E::default(),
+                    unit,
+                );
                 row = row.wrapping_add(out.1);
             }
         }

@@ -111,7 +111,13 @@ impl<E: Element> Stage<E> {
     }
 
     /// A plan's constants and packed weights, made anew if the parameters have changed.
-    pub fn ready(&self, which: Which, params: &Params<E>, layout: &Layout, kernels: &'static Kernels<E>) -> Result<Arc<Ready<E>>> {
+    pub fn ready(
+        &self,
+        which: Which,
+        params: &Params<E>,
+        layout: &Layout,
+        kernels: &'static Kernels<E>,
+    ) -> Result<Arc<Ready<E>>> {
         let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.version == params.version) {
             return Ok(ready.clone());
@@ -128,7 +134,15 @@ impl Plans {
         let (forward, _) = normal_form(cell, &[])?;
         let inputs = vec![None; forward.inputs.len()];
         let plan = |saved: &[NodeId], record: bool| {
-            Plan::new(Request { graph: forward.clone(), saved, gradients: &[], tracked: inputs.clone(), backward: false, record, pad })
+            Plan::new(Request {
+                graph: forward.clone(),
+                saved,
+                gradients: &[],
+                tracked: inputs.clone(),
+                backward: false,
+                record,
+                pad,
+            })
         };
         let reverses = [graph::reverse(&forward, false)?, graph::reverse(&forward, true)?];
         let saved: BTreeSet<NodeId> = reverses.iter().flat_map(graph::Reverse::saved).collect();
@@ -137,7 +151,8 @@ impl Plans {
         let reverse_plan = |reverse: graph::Reverse| -> Result<ReversePlan> {
             let roots: Vec<NodeId> = reverse.gradients.iter().map(|g| g.node).collect();
             let (graph, roots) = normal_form(&reverse.graph, &roots)?;
-            let gradients: Vec<_> = reverse.gradients.iter().zip(roots).map(|(g, node)| (g.param, g.offset, node)).collect();
+            let gradients: Vec<_> =
+                reverse.gradients.iter().zip(roots).map(|(g, node)| (g.param, g.offset, node)).collect();
             let tracked = reverse.inputs.iter().map(|input| match input {
                 ReverseInput::Saved(id) => {
                     let place = record.saved[id];
@@ -145,7 +160,15 @@ impl Plans {
                 }
                 ReverseInput::OutputGradient(_) => None,
             });
-            let request = Request { graph, saved: &[], gradients: &gradients, tracked: tracked.collect(), backward: true, record: false, pad };
+            let request = Request {
+                graph,
+                saved: &[],
+                gradients: &gradients,
+                tracked: tracked.collect(),
+                backward: true,
+                record: false,
+                pad,
+            };
             Ok(ReversePlan { plan: Plan::new(request)?, inputs: reverse.inputs, inputs_of: reverse.inputs_of })
         };
         let [without, with] = reverses;
@@ -155,7 +178,13 @@ impl Plans {
 }
 
 impl<E: Element> Ready<E> {
-    fn new(stage: &Stage<E>, which: Which, params: &Params<E>, layout: &Layout, kernels: &'static Kernels<E>) -> Result<Self> {
+    fn new(
+        stage: &Stage<E>,
+        which: Which,
+        params: &Params<E>,
+        layout: &Layout,
+        kernels: &'static Kernels<E>,
+    ) -> Result<Self> {
         let plan = stage.plan(which);
         let own = |class: &Class| matches!(class, Class::Constant(_) | Class::Once);
         let total = plan.buffers.iter().filter(|b| own(&b.class)).map(|b| b.stride).sum::<usize>();
@@ -178,7 +207,11 @@ impl<E: Element> Ready<E> {
         }
         // The prologue works on one row, so a batch of one row and one step carries it.
         run_once(stage, plan, &plan.prologue, &bound, kernels)?;
-        let sizes: Vec<usize> = plan.packs.iter().map(|p| kernels::packed_len(kernels.panel, p.columns, p.depth).next_multiple_of(64)).collect();
+        let sizes: Vec<usize> = plan
+            .packs
+            .iter()
+            .map(|p| kernels::packed_len(kernels.panel, p.columns, p.depth).next_multiple_of(64))
+            .collect();
         let packed: Memory<E> = Memory::new(sizes.iter().sum::<usize>().max(1))?;
         let mut packs = Vec::new();
         let mut at = 0;
@@ -187,7 +220,8 @@ impl<E: Element> Ready<E> {
                 let src = bound[p.place.buffer].ptr.wrapping_add(p.place.offset).cast_const();
                 let (rows, columns) = p.shape;
                 // Element (k, n) of the product's matrix: W[n][k], or W[k][n] where the weight is used as stored.
-                let (sk, sn, k, n) = if p.transposed { (columns, 1, rows, columns) } else { (1, columns, columns, rows) };
+                let (sk, sn, k, n) =
+                    if p.transposed { (columns, 1, rows, columns) } else { (1, columns, columns, rows) };
                 Piece { src, sk, sn, k0: p.k0, k, n0: p.n0, n }
             };
             let pieces: Vec<Piece<E>> = pack.pieces.iter().map(piece).collect();
@@ -202,13 +236,29 @@ impl<E: Element> Ready<E> {
 }
 
 /// Runs a prologue or epilogue: instructions on single rows.
-pub fn run_once<E: Element>(stage: &Stage<E>, plan: &Plan, list: &[Instruction], bound: &[Bound<E>], kernels: &'static Kernels<E>) -> Result<()> {
+pub fn run_once<E: Element>(
+    stage: &Stage<E>,
+    plan: &Plan,
+    list: &[Instruction],
+    bound: &[Bound<E>],
+    kernels: &'static Kernels<E>,
+) -> Result<()> {
     if list.is_empty() {
         return Ok(());
     }
     let batch = Batch::new(1, 1, None, 1)?;
     let scratch = Memory::new(scratch_len(plan))?;
-    let mut runner = Runner::new(kernels, plan, bound, &[], &batch.shards[0], &batch.order, Draw::default(), &stage.path, scratch.ptr());
+    let mut runner = Runner::new(
+        kernels,
+        plan,
+        bound,
+        &[],
+        &batch.shards[0],
+        &batch.order,
+        Draw::default(),
+        &stage.path,
+        scratch.ptr(),
+    );
     // SAFETY: single rows are bound; nothing else has seen this memory yet.
     unsafe { runner.list(list, Span::Step(0)) };
     Ok(())

@@ -37,8 +37,21 @@ struct Prepared<E: Element> {
 
 /// An instruction with its addresses.
 enum Job<E> {
-    Gemm { terms: Vec<Term<E>>, columns: usize, weights: *const E, init: *const E, init_stride: usize, out: *mut E, out_stride: usize },
-    Block { width: usize, ops: Vec<BlockOp>, operands: Vec<Operand<E>>, temporaries: usize },
+    Gemm {
+        terms: Vec<Term<E>>,
+        columns: usize,
+        weights: *const E,
+        init: *const E,
+        init_stride: usize,
+        out: *mut E,
+        out_stride: usize,
+    },
+    Block {
+        width: usize,
+        ops: Vec<BlockOp>,
+        operands: Vec<Operand<E>>,
+        temporaries: usize,
+    },
     /// A row operation, run from the plan: which list, which instruction.
     Row(usize, usize),
 }
@@ -49,7 +62,14 @@ fn lists(plan: &Plan) -> [&[Instruction]; 3] {
 
 impl<E: Element> Stepper<E> {
     /// Binds `stages` for `rows` rows; all states are zero.
-    pub fn new(stages: &[&Stage<E>], layout: &Layout, params: &Params<E>, kernels: &'static Kernels<E>, rows: usize, width: usize) -> Result<Self> {
+    pub fn new(
+        stages: &[&Stage<E>],
+        layout: &Layout,
+        params: &Params<E>,
+        kernels: &'static Kernels<E>,
+        rows: usize,
+        width: usize,
+    ) -> Result<Self> {
         let batch = Batch::new(1, rows, None, 1)?;
         let shard = &batch.shards[0];
         let which = Which::Infer(false);
@@ -84,7 +104,10 @@ impl<E: Element> Stepper<E> {
                                 Start::At(place) => (address(*place).cast_const(), stride(*place)),
                             };
                             Job::Gemm {
-                                terms: terms.iter().map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k }).collect(),
+                                terms: terms
+                                    .iter()
+                                    .map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k })
+                                    .collect(),
                                 columns: plan.packs[*pack].columns,
                                 weights: ready.packs[*pack],
                                 init,
@@ -96,18 +119,35 @@ impl<E: Element> Stepper<E> {
                         Instruction::Block { width, operands, ops, temporaries, .. } => Job::Block {
                             width: *width,
                             ops: ops.clone(),
-                            operands: operands.iter().map(|&p| Operand { ptr: address(p), stride: stride(p) }).collect(),
+                            operands: operands
+                                .iter()
+                                .map(|&p| Operand { ptr: address(p), stride: stride(p) })
+                                .collect(),
                             temporaries: *temporaries,
                         },
                         Instruction::Row { .. } => Job::Row(list, index),
                     });
                 }
             }
-            let tracks = plan.tracks.iter().map(|&t| (bound[t].at(shard, 0, 0, false), bound[t].at(shard, 0, 0, true), rows * bound[t].stride)).collect();
+            let tracks = plan
+                .tracks
+                .iter()
+                .map(|&t| (bound[t].at(shard, 0, 0, false), bound[t].at(shard, 0, 0, true), rows * bound[t].stride))
+                .collect();
             prepared.push(Prepared { jobs, bound, ready, tracks });
         }
         let out_width = stages.last().map_or(width, |s| s.graph.width(s.graph.outputs[0]));
-        let mut stepper = Self { stages: prepared, batch, input, output, width: (width, out_width), kernels, version: params.version, scratch, _memory: memory };
+        let mut stepper = Self {
+            stages: prepared,
+            batch,
+            input,
+            output,
+            width: (width, out_width),
+            kernels,
+            version: params.version,
+            scratch,
+            _memory: memory,
+        };
         stepper.reset();
         Ok(stepper)
     }
@@ -127,7 +167,8 @@ impl<E: Element> Stepper<E> {
 
     /// Row `row` of state number `index` over all stages.
     pub fn state(&mut self, index: usize, row: usize, width: usize) -> &mut [E] {
-        let (before, _, len) = self.stages.iter().flat_map(|s| &s.tracks).copied().nth(index).expect("the caller counts the states");
+        let (before, _, len) =
+            self.stages.iter().flat_map(|s| &s.tracks).copied().nth(index).expect("the caller counts the states");
         let stride = len / self.batch.count;
         // SAFETY: a boundary holds a padded row for each row of the batch; `&mut self` makes the access unique.
         unsafe { std::slice::from_raw_parts_mut(before.wrapping_add(row * stride), width) }
@@ -137,7 +178,9 @@ impl<E: Element> Stepper<E> {
     pub fn set_input(&mut self, x: &[E]) {
         for (row, x) in x.chunks_exact(self.width.0).enumerate() {
             // SAFETY: the input holds a padded row for each row of the batch.
-            unsafe { std::ptr::copy_nonoverlapping(x.as_ptr(), self.input.ptr.wrapping_add(row * self.input.stride), x.len()) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(x.as_ptr(), self.input.ptr.wrapping_add(row * self.input.stride), x.len())
+            };
         }
     }
 
@@ -157,23 +200,42 @@ impl<E: Element> Stepper<E> {
                 // SAFETY: `new` bound every address to memory of `rows` rows that this stepper alone uses.
                 unsafe {
                     match job {
-                        Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride } => (self.kernels.gemm)(&Gemm {
-                            rows,
-                            columns: *columns,
-                            terms,
-                            weights: *weights,
-                            init: *init,
-                            init_stride: *init_stride,
-                            out: *out,
-                            out_stride: *out_stride,
-                        }),
+                        Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride } => {
+                            (self.kernels.gemm)(&Gemm {
+                                rows,
+                                columns: *columns,
+                                terms,
+                                weights: *weights,
+                                init: *init,
+                                init_stride: *init_stride,
+                                out: *out,
+                                out_stride: *out_stride,
+                            })
+                        }
                         Job::Block { width, ops, operands, temporaries } => {
-                            (self.kernels.block)(&Block { rows, width: *width, ops, operands, scratch: self.scratch.ptr(), temporaries: *temporaries });
+                            (self.kernels.block)(&Block {
+                                rows,
+                                width: *width,
+                                ops,
+                                operands,
+                                scratch: self.scratch.ptr(),
+                                temporaries: *temporaries,
+                            });
                         }
                         Job::Row(list, index) => {
                             let plan = stage.plan(Which::Infer(false));
                             let (shard, ids) = (&self.batch.shards[0], &self.batch.order);
-                            let mut runner = Runner::new(self.kernels, plan, &prepared.bound, &prepared.ready.packs, shard, ids, Draw::default(), &stage.path, self.scratch.ptr());
+                            let mut runner = Runner::new(
+                                self.kernels,
+                                plan,
+                                &prepared.bound,
+                                &prepared.ready.packs,
+                                shard,
+                                ids,
+                                Draw::default(),
+                                &stage.path,
+                                self.scratch.ptr(),
+                            );
                             runner.list(&lists(plan)[*list][*index..=*index], Span::Step(0));
                         }
                     }
@@ -188,7 +250,9 @@ impl<E: Element> Stepper<E> {
         let from = self.output.at(&self.batch.shards[0], 0, 0, true);
         for (row, y) in y.chunks_exact_mut(self.width.1).enumerate() {
             // SAFETY: the output holds a padded row for each row of the batch.
-            unsafe { std::ptr::copy_nonoverlapping(from.wrapping_add(row * self.output.stride), y.as_mut_ptr(), y.len()) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(from.wrapping_add(row * self.output.stride), y.as_mut_ptr(), y.len())
+            };
         }
     }
 }

@@ -36,15 +36,14 @@ impl<'a> Stop<'a> {
         if self.set.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        if calling_thread {
-            if let Ok(mut asked) = self.asked.try_lock() {
-                if asked.elapsed() >= EVERY {
-                    *asked = Instant::now();
-                    if (self.ask)() {
-                        self.set();
-                        return Err(Error::Interrupted);
-                    }
-                }
+        if calling_thread
+            && let Ok(mut asked) = self.asked.try_lock()
+            && asked.elapsed() >= EVERY
+        {
+            *asked = Instant::now();
+            if (self.ask)() {
+                self.set();
+                return Err(Error::Interrupted);
             }
         }
         Ok(())

@@ -45,7 +45,10 @@ impl<E: Element> Sums<E> {
         };
         let plans: Vec<&Plan> = modes.iter().enumerate().map(|(i, &m)| &call.reverse(i, m).plan).collect();
         let own = |class: Class| matches!(class, Class::Total(_) | Class::Final);
-        let size = plans.iter().flat_map(|p| p.buffers.iter().filter(|b| own(b.class)).map(|b| rows(p, b.class) * b.stride)).sum::<usize>();
+        let size = plans
+            .iter()
+            .flat_map(|p| p.buffers.iter().filter(|b| own(b.class)).map(|b| rows(p, b.class) * b.stride))
+            .sum::<usize>();
         let memory: Memory<E> = Memory::new(size.max(1))?;
         let mut at = 0;
         let mut bound = Vec::new();
@@ -64,7 +67,14 @@ impl<E: Element> Sums<E> {
     }
 
     /// Adds the steps from..to (chunks come from the last to the first). `sources` holds each worker's bindings.
-    pub(super) fn add(&mut self, call: &Call<'_, E>, modes: &[Which], sources: &[&[Vec<Bound<E>>]], from: usize, to: usize) {
+    pub(super) fn add(
+        &mut self,
+        call: &Call<'_, E>,
+        modes: &[Which],
+        sources: &[&[Vec<Bound<E>>]],
+        from: usize,
+        to: usize,
+    ) {
         let workers = call.batch.shards.len();
         let mut tiles: Vec<Vec<Tile>> = (0..workers).map(|_| Vec::new()).collect();
         for (stage, &mode) in modes.iter().enumerate() {
@@ -84,7 +94,11 @@ impl<E: Element> Sums<E> {
             for tile in &tiles[worker] {
                 let plan = &call.reverse(tile.stage, modes[tile.stage]).plan;
                 let accumulate = &plan.accumulate[tile.sum];
-                let total = plan.buffers.iter().position(|b| b.class == Class::Total(tile.sum)).expect("every sum has its buffer");
+                let total = plan
+                    .buffers
+                    .iter()
+                    .position(|b| b.class == Class::Total(tile.sum))
+                    .expect("every sum has its buffer");
                 let total = totals.0[tile.stage][total];
                 if accumulate.kind == Accumulation::Rows {
                     rows_sum(call, sources.0, tile, accumulate, total, from, to);
@@ -116,7 +130,11 @@ impl<E: Element> Sums<E> {
                     }
                     GradientFrom::Total(sum) => {
                         let accumulate = &plan.accumulate[sum];
-                        let total = plan.buffers.iter().position(|b| b.class == Class::Total(sum)).expect("every sum has its buffer");
+                        let total = plan
+                            .buffers
+                            .iter()
+                            .position(|b| b.class == Class::Total(sum))
+                            .expect("every sum has its buffer");
                         add_total(accumulate, bound[total], target);
                     }
                 }
@@ -147,7 +165,11 @@ fn add_total<E: Element>(sum: &Accumulate, total: Bound<E>, target: &mut [E]) {
 }
 
 /// A worker's rows and columns of a sum: rows where there are enough for all, else columns.
-fn tile<E: Element>(sum: &Accumulate, worker: usize, workers: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+fn tile<E: Element>(
+    sum: &Accumulate,
+    worker: usize,
+    workers: usize,
+) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
     let share = |size: usize, step: usize| {
         let units = size.div_ceil(step);
         let cut = |w: usize| (units * w / workers * step).min(size);
@@ -167,7 +189,16 @@ fn windows(from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call site")]
-fn products<E: Element>(call: &Call<'_, E>, sources: &[&[Vec<Bound<E>>]], tile: &Tile, sum: &Accumulate, total: Bound<E>, fresh: bool, from: usize, to: usize) {
+fn products<E: Element>(
+    call: &Call<'_, E>,
+    sources: &[&[Vec<Bound<E>>]],
+    tile: &Tile,
+    sum: &Accumulate,
+    total: Bound<E>,
+    fresh: bool,
+    from: usize,
+    to: usize,
+) {
     let at = |shard: usize, place: Place, t: usize, column: usize| {
         let bound = &sources[shard][tile.stage][place.buffer];
         (bound.at(&call.batch.shards[shard], t, place.offset + column, place.later).cast_const(), bound.stride)
@@ -180,7 +211,8 @@ fn products<E: Element>(call: &Call<'_, E>, sources: &[&[Vec<Bound<E>>]], tile: 
             for (shard, rows) in call.batch.shards.iter().enumerate() {
                 let count = rows.active(t);
                 if count > 0 {
-                    let (a, a_stride) = sum.a.map_or((std::ptr::null(), 0), |(place, _)| at(shard, place, t, tile.rows.start));
+                    let (a, a_stride) =
+                        sum.a.map_or((std::ptr::null(), 0), |(place, _)| at(shard, place, t, tile.rows.start));
                     let (b, b_stride) = at(shard, sum.b.0, t, tile.columns.start);
                     segments.push(Segment { a, a_stride, b, b_stride, rows: count });
                 }
@@ -203,7 +235,15 @@ fn products<E: Element>(call: &Call<'_, E>, sources: &[&[Vec<Bound<E>>]], tile: 
     unsafe { (call.kernels.accumulate)(&job) };
 }
 
-fn rows_sum<E: Element>(call: &Call<'_, E>, sources: &[&[Vec<Bound<E>>]], tile: &Tile, sum: &Accumulate, total: Bound<E>, from: usize, to: usize) {
+fn rows_sum<E: Element>(
+    call: &Call<'_, E>,
+    sources: &[&[Vec<Bound<E>>]],
+    tile: &Tile,
+    sum: &Accumulate,
+    total: Bound<E>,
+    from: usize,
+    to: usize,
+) {
     let Some((index, _)) = sum.a else { return };
     let width = tile.columns.len();
     let mut part = vec![E::default(); width];
@@ -214,7 +254,10 @@ fn rows_sum<E: Element>(call: &Call<'_, E>, sources: &[&[Vec<Bound<E>>]], tile: 
             for (shard, rows) in call.batch.shards.iter().enumerate() {
                 let bound = |place: Place| &sources[shard][tile.stage][place.buffer];
                 let (i, b) = (bound(index), bound(sum.b.0));
-                let (indices, values) = (i.at(rows, t, index.offset, index.later), b.at(rows, t, sum.b.0.offset + tile.columns.start, sum.b.0.later));
+                let (indices, values) = (
+                    i.at(rows, t, index.offset, index.later),
+                    b.at(rows, t, sum.b.0.offset + tile.columns.start, sum.b.0.later),
+                );
                 for r in 0..rows.active(t) {
                     // SAFETY: staged indices hold a row for each valid step.
                     let row = unsafe { indices.wrapping_add(r * i.stride).cast::<u32>().read() };

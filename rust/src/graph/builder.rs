@@ -182,7 +182,10 @@ impl Builder {
         }
         let graph = inner.graph;
         if let Some(state) = graph.states.iter().find(|s| s.next == NodeId::MAX) {
-            return Err(Error::Value(format!("state '{}' of '{}': expected a next value, got none", state.name, graph.name)));
+            return Err(Error::Value(format!(
+                "state '{}' of '{}': expected a next value, got none",
+                state.name, graph.name
+            )));
         }
         graph.validate()?;
         Ok(graph)

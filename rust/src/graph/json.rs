@@ -45,7 +45,12 @@ pub fn to_json(graph: &Graph) -> Json {
         }
         Op::Input(i) => {
             let input = &graph.inputs[*i];
-            StoredNode::Input { name: input.name.clone(), kind: node.ty.kind, shape: node.ty.shape.clone(), limit: input.limit }
+            StoredNode::Input {
+                name: input.name.clone(),
+                kind: node.ty.kind,
+                shape: node.ty.shape.clone(),
+                limit: input.limit,
+            }
         }
         Op::State(i) => StoredNode::State { name: graph.states[*i].name.clone(), shape: node.ty.shape.clone() },
         Op::Constant(value) => StoredNode::Constant { value: *value, shape: node.ty.shape.clone() },
@@ -118,10 +123,17 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
         }
         StoredNode::Constant { value, shape } => leaf(Op::Constant(value), Type::float(&shape), false),
         StoredNode::Apply { primitive, version, attributes, args } => {
-            let (_, _, make) = TABLE.iter().find(|(name, ..)| *name == primitive).ok_or_else(|| format!("unknown primitive '{primitive}'"))?;
+            let (_, _, make) = TABLE
+                .iter()
+                .find(|(name, ..)| *name == primitive)
+                .ok_or_else(|| format!("unknown primitive '{primitive}'"))?;
             let primitive = make(&attributes)?;
             if primitive.version() != version {
-                return Err(format!("expected version {} of '{}', got {version}", primitive.version(), primitive.name()));
+                return Err(format!(
+                    "expected version {} of '{}', got {version}",
+                    primitive.version(),
+                    primitive.name()
+                ));
             }
             if let Some(arg) = args.iter().find(|&&a| a >= id) {
                 return Err(format!("argument {arg} does not come before it (a cycle)"));

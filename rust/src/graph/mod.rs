@@ -10,10 +10,10 @@ mod transform;
 pub use builder::{Builder, Value};
 pub use json::{from_json, to_json};
 pub use primitive::{Accumulation, Evaluation, Primitive, RowOp};
-pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub(crate) use reverse::parameter_view;
-pub(crate) use transform::{finish, rebuild};
+pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub use transform::{expectation, recurrent_dropout, residual, zoneout};
+pub(crate) use transform::{finish, rebuild};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The most nodes a graph may hold; files that claim more are refused.
 pub const MAX_NODES: usize = 65_536;
 /// The most elements a value or parameter may hold.
-pub const MAX_ELEMENTS: usize = 1 << 40;
+pub const MAX_ELEMENTS: usize = 1 << 56;
 
 /// The index of a node in its graph. Arguments always come before the node that uses them.
 pub type NodeId = usize;
@@ -232,11 +232,16 @@ impl Graph {
             }
             let elements = node.ty.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             if node.ty.shape.len() > 3 || !elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n)) {
-                return bad(format!("node {id}: expected a shape of rank 0 to 3 of 1 to {MAX_ELEMENTS} elements, got {}", node.ty));
+                return bad(format!(
+                    "node {id}: expected a shape of rank 0 to 3 of 1 to {MAX_ELEMENTS} elements, got {}",
+                    node.ty
+                ));
             }
             if let Op::Apply(primitive) = &node.op {
                 let args: Vec<&Type> = node.args.iter().map(|&a| self.ty(a)).collect();
-                let ty = primitive.infer(&args).map_err(|e| Error::Shape(format!("node {id} ({}): {e}", primitive.name())))?;
+                let ty = primitive
+                    .infer(&args)
+                    .map_err(|e| Error::Shape(format!("node {id} ({}): {e}", primitive.name())))?;
                 if ty != node.ty {
                     return bad(format!("node {id} ({}): expected type {ty}, got {}", primitive.name(), node.ty));
                 }
@@ -250,7 +255,10 @@ impl Graph {
             if self.ty(state.node) != self.ty(state.next) {
                 return Err(Error::Shape(format!(
                     "state '{}' of '{}': expected the next value to have shape {}, got {}",
-                    state.name, self.name, self.ty(state.node), self.ty(state.next)
+                    state.name,
+                    self.name,
+                    self.ty(state.node),
+                    self.ty(state.next)
                 )));
             }
         }

@@ -73,7 +73,10 @@ pub fn reverse(forward: &Graph, input_gradients: bool) -> Result<Reverse> {
 fn cheap(op: &Op) -> bool {
     use Elementwise as E;
     let Op::Apply(primitive) = op else { return false };
-    matches!(primitive.evaluation(), Evaluation::Elementwise(E::Add | E::Sub | E::Mul | E::Neg | E::Fma | E::Greater | E::Relu))
+    matches!(
+        primitive.evaluation(),
+        Evaluation::Elementwise(E::Add | E::Sub | E::Mul | E::Neg | E::Fma | E::Greater | E::Relu)
+    )
 }
 
 fn pass(forward: &Graph, input_gradients: bool, recomputed: &BTreeSet<NodeId>) -> Result<Reverse> {
@@ -103,10 +106,10 @@ fn pass(forward: &Graph, input_gradients: bool, recomputed: &BTreeSet<NodeId>) -
     }
     for id in (0..forward.nodes.len()).rev() {
         let adjoint = shared.adjoints.borrow()[id];
-        if let (Some(adjoint), Op::Apply(primitive)) = (adjoint, &forward.nodes[id].op) {
-            if shared.parameter_view(id).is_none() {
-                primitive.vjp(&Vjp { shared: &shared, id, grad: builder.value(adjoint) });
-            }
+        if let (Some(adjoint), Op::Apply(primitive)) = (adjoint, &forward.nodes[id].op)
+            && shared.parameter_view(id).is_none()
+        {
+            primitive.vjp(&Vjp { shared: &shared, id, grad: builder.value(adjoint) });
         }
     }
     let adjoint = |id: NodeId| {
@@ -279,7 +282,12 @@ impl<'a> Vjp<'a> {
     }
 
     /// Gives a parameter a gradient that is summed over steps and samples by `accumulate`.
-    pub fn give_parameter(&self, i: usize, accumulate: impl Primitive + 'static, args: impl FnOnce(&Self) -> Vec<Value<'a>>) {
+    pub fn give_parameter(
+        &self,
+        i: usize,
+        accumulate: impl Primitive + 'static,
+        args: impl FnOnce(&Self) -> Vec<Value<'a>>,
+    ) {
         let arg = self.arg_id(i);
         if self.shared.needs[arg] {
             let gradient = self.builder().apply(accumulate, &args(self));

@@ -46,7 +46,10 @@ pub fn expectation(graph: &Graph) -> Result<Graph> {
     let builder = Builder::new(&graph.name);
     let map = rebuild(graph, &builder, |b, _, node, _| {
         let Op::Apply(primitive) = &node.op else { return None };
-        let Evaluation::Row(RowOp::Bernoulli { probability, value, per_sequence, name }) = primitive.evaluation() else { return None };
+        let Evaluation::Row(RowOp::Bernoulli { probability, value, per_sequence, name }) = primitive.evaluation()
+        else {
+            return None;
+        };
         let draw = Bernoulli { shape: node.ty.shape.clone(), probability, value, per_sequence, label: name };
         Some(b.constant(draw.expectation(), &node.ty.shape).id)
     });
@@ -87,7 +90,13 @@ pub fn recurrent_dropout(graph: &Graph, p: f64) -> Result<Graph> {
         if !b.is_state(args[0]) && !gated {
             return None;
         }
-        let draw = Bernoulli { shape: x.ty().shape, probability: 1.0 - p, value: 1.0 / (1.0 - p), per_sequence: true, label: "recurrent_dropout".into() };
+        let draw = Bernoulli {
+            shape: x.ty().shape,
+            probability: 1.0 - p,
+            value: 1.0 / (1.0 - p),
+            per_sequence: true,
+            label: "recurrent_dropout".into(),
+        };
         Some((x * b.apply(draw, &[])).linear(b.value(args[1])).id)
     });
     finish(graph, builder, &map)
@@ -97,9 +106,14 @@ pub fn recurrent_dropout(graph: &Graph, p: f64) -> Result<Graph> {
 pub fn residual(graph: &Graph) -> Result<Graph> {
     let builder = Builder::new(&graph.name);
     let map = rebuild(graph, &builder, |_, _, _, _| None);
-    let (x, y): (Value<'_>, Value<'_>) = (builder.value(map[graph.inputs[0].node]), builder.value(map[graph.outputs[0]]));
+    let (x, y): (Value<'_>, Value<'_>) =
+        (builder.value(map[graph.inputs[0].node]), builder.value(map[graph.outputs[0]]));
     if x.ty() != y.ty() {
-        return Err(Error::Shape(format!("residual: expected an output of the input's shape {}, got {}", x.ty(), y.ty())));
+        return Err(Error::Shape(format!(
+            "residual: expected an output of the input's shape {}, got {}",
+            x.ty(),
+            y.ty()
+        )));
     }
     let sum = (y + x).id;
     for (index, state) in graph.states.iter().enumerate() {

@@ -41,10 +41,8 @@ pub enum Block<E> {
     Causal(Vec<Stage<E>>),
     /// Two directions over the whole sequence, outputs side by side.
     Bidirectional {
-        /// First step to last.
-        forward: Stage<E>,
-        /// Last step to first.
-        reverse: Stage<E>,
+        /// The stage that reads from the first step to the last, and that which reads from the last to the first.
+        directions: Vec<Stage<E>>,
         /// Whether the input is added to the output.
         residual: bool,
     },
@@ -110,7 +108,8 @@ fn at_layer(error: Error, index: usize, layer: &Layer, named: bool) -> Error {
     if !named {
         return error;
     }
-    let name = serde_json::to_value(layer).ok().and_then(|v| v["layer"].as_str().map(str::to_string)).unwrap_or_default();
+    let name =
+        serde_json::to_value(layer).ok().and_then(|v| v["layer"].as_str().map(str::to_string)).unwrap_or_default();
     let text = |m: String| format!("layer {index} ({name}): {m}");
     match error {
         Error::Shape(m) => Error::Shape(text(m)),
@@ -122,7 +121,8 @@ fn at_layer(error: Error, index: usize, layer: &Layer, named: bool) -> Error {
 
 impl<E: Element> Builder<E> {
     fn layer(&mut self, index: usize, layer: &Layer) -> Result<()> {
-        if !self.chain.output_steps && matches!(layer, Layer::Recurrent { .. } | Layer::Last | Layer::Embedding { .. }) {
+        if !self.chain.output_steps && matches!(layer, Layer::Recurrent { .. } | Layer::Last | Layer::Embedding { .. })
+        {
             return Err(Error::Value("expected layers without time after Last, got one over time".into()));
         }
         let path = format!("{index}");
@@ -154,7 +154,11 @@ impl<E: Element> Builder<E> {
                 }
                 probability("dropout", *dropout)?;
                 for sublayer in 0..*num_layers {
-                    let ends = if *suffix { [format!("_l{sublayer}"), format!("_l{sublayer}_reverse")] } else { Default::default() };
+                    let ends = if *suffix {
+                        [format!("_l{sublayer}"), format!("_l{sublayer}_reverse")]
+                    } else {
+                        Default::default()
+                    };
                     let mut options = options.clone();
                     if sublayer > 0 {
                         options["input_size"] = json!(self.width);
@@ -177,20 +181,33 @@ impl<E: Element> Builder<E> {
     /// The next stage's graph: stored in a file, or made from its definition.
     fn graph(&mut self, make: impl FnOnce() -> Result<Graph>) -> Result<Graph> {
         let graph = match &mut self.stored {
-            Some(stored) => stored.pop_front().ok_or_else(|| Error::File("expected a stored graph for each stage, got fewer".into()))?,
+            Some(stored) => stored
+                .pop_front()
+                .ok_or_else(|| Error::File("expected a stored graph for each stage, got fewer".into()))?,
             None => make()?,
         };
         let [input] = &graph.inputs[..] else { return Err(Error::value("inputs of a layer", 1, graph.inputs.len())) };
         let ty = graph.ty(input.node);
-        if ty.shape.len() > 1 || graph.outputs.len() != 1 || graph.ty(graph.outputs[0]).shape.len() != 1 || graph.ty(graph.outputs[0]).kind != Kind::Float {
-            return Err(Error::Shape(format!("layer '{}': expected one vector in and one vector of numbers out, got input {ty}", graph.name)));
+        if ty.shape.len() > 1
+            || graph.outputs.len() != 1
+            || graph.ty(graph.outputs[0]).shape.len() != 1
+            || graph.ty(graph.outputs[0]).kind != Kind::Float
+        {
+            return Err(Error::Shape(format!(
+                "layer '{}': expected one vector in and one vector of numbers out, got input {ty}",
+                graph.name
+            )));
         }
         let width = ty.width();
         match (self.width, ty.kind) {
             (None, Kind::Float) => self.chain.input = InputKind::Float(width),
             (None, Kind::Int) => self.chain.input = InputKind::Tokens(input.limit.unwrap_or(1)),
             (Some(given), Kind::Float) if given == width => {}
-            (Some(given), _) => return Err(Error::Shape(format!("expected input of width {given} (the layer before), got a layer for width {width}"))),
+            (Some(given), _) => {
+                return Err(Error::Shape(format!(
+                    "expected input of width {given} (the layer before), got a layer for width {width}"
+                )));
+            }
         }
         self.chain.graphs.push(graph.clone());
         Ok(graph)
@@ -231,7 +248,17 @@ impl<E: Element> Builder<E> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the options of a recurrent layer")]
-    fn recurrent(&mut self, layer: usize, sublayer: usize, cell: &str, options: &Json, bidirectional: bool, residual: bool, num_layers: usize, ends: &[String; 2]) -> Result<()> {
+    fn recurrent(
+        &mut self,
+        layer: usize,
+        sublayer: usize,
+        cell: &str,
+        options: &Json,
+        bidirectional: bool,
+        residual: bool,
+        num_layers: usize,
+        ends: &[String; 2],
+    ) -> Result<()> {
         let add_residual = |graph: Graph, directions: usize| -> Result<(Graph, bool)> {
             let (input, output) = (graph.width(graph.inputs[0].node), graph.width(graph.outputs[0]) * directions);
             if !residual || (input != output && sublayer == 0 && num_layers > 1) {
@@ -247,7 +274,13 @@ impl<E: Element> Builder<E> {
         let make = || add_residual(cells::build(cell, options)?, directions).map(|g| g.0);
         let states = |chain: &mut Chain<E>, graph: &Graph, direction: usize| {
             for state in &graph.states {
-                chain.states.push(StateInfo { layer, sublayer, direction, name: state.name.clone(), width: graph.width(state.node) });
+                chain.states.push(StateInfo {
+                    layer,
+                    sublayer,
+                    direction,
+                    name: state.name.clone(),
+                    width: graph.width(state.node),
+                });
             }
         };
         if !bidirectional {
@@ -268,14 +301,13 @@ impl<E: Element> Builder<E> {
             stages.push(Stage::new(format!("{layer}.{sublayer}.{direction}"), graph, vec![Wire::Previous], params)?);
         }
         self.width = Some(2 * output);
-        let (reverse, forward) = (stages.pop().expect("two were made"), stages.pop().expect("two were made"));
-        self.chain.blocks.push(Block::Bidirectional { forward, reverse, residual: joined });
+        self.chain.blocks.push(Block::Bidirectional { directions: stages, residual: joined });
         Ok(())
     }
 }
 
 fn positive(name: &str, size: usize) -> Result<()> {
-    const LIMIT: usize = 1 << 24;
+    const LIMIT: usize = 1 << 32;
     if (1..=LIMIT).contains(&size) { Ok(()) } else { Err(Error::value(name, format!("1 to {LIMIT}"), size)) }
 }
 

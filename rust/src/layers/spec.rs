@@ -89,7 +89,7 @@ fn eps() -> f64 {
 impl Spec {
     /// Reads a specification.
     pub fn parse(json: &str) -> Result<Self> {
-        serde_json::from_str(json).map_err(|e| Error::Value(format!("model specification: {e}")))
+        serde_json::from_str(json).map_err(|e| Error::value("model specification", "JSON of layers", e))
     }
 
     /// Its canonical text.

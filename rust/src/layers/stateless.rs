@@ -29,7 +29,13 @@ pub(super) fn linear(inputs: usize, outputs: usize, bias: bool) -> Result<Graph>
 /// y = x · mask / (1 − p).
 pub(super) fn dropout(width: usize, p: f64) -> Result<Graph> {
     let g = Builder::new("dropout");
-    let draw = Bernoulli { shape: vec![width], probability: 1.0 - p, value: 1.0 / (1.0 - p), per_sequence: false, label: "dropout".into() };
+    let draw = Bernoulli {
+        shape: vec![width],
+        probability: 1.0 - p,
+        value: 1.0 / (1.0 - p),
+        per_sequence: false,
+        label: "dropout".into(),
+    };
     g.output(g.input("x", &[width]) * g.apply(draw, &[]));
     g.finish()
 }
@@ -38,7 +44,8 @@ pub(super) fn dropout(width: usize, p: f64) -> Result<Graph> {
 pub(super) fn layer_norm(width: usize, eps: f64) -> Result<Graph> {
     let g = Builder::new("layer_norm");
     let x = g.input("x", &[width]);
-    let (weight, bias) = (g.param("weight", &[width], Init::Constant(1.0)), g.param("bias", &[width], Init::Constant(0.0)));
+    let (weight, bias) =
+        (g.param("weight", &[width], Init::Constant(1.0)), g.param("bias", &[width], Init::Constant(0.0)));
     g.output(normalise(x, weight, bias, eps));
     g.finish()
 }

@@ -64,9 +64,7 @@ pub(super) fn phases(request: &Request<'_>) -> Vec<Phase> {
             Phase::Prologue
         } else if !recurrent {
             Phase::Before
-        } else if arg_phase(Phase::After) {
-            Phase::After
-        } else if affine && !feeds[id] && stateful[id] && !reads_boundary {
+        } else if arg_phase(Phase::After) || (affine && !feeds[id] && stateful[id] && !reads_boundary) {
             Phase::After
         } else if !stateful[id] && !elementwise && !reads_boundary && !arg_phase(Phase::Step) {
             Phase::Before

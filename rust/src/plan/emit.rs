@@ -3,7 +3,8 @@
 use super::cut::{Phase, evaluation};
 use super::layout::{Layout, StartKind, Unit, affine_parts};
 use super::{
-    Accumulate, Class, GemmTerm, GradientFrom, GradientPart, Instruction, Pack, PackPiece, Place, Plan, Request, Start, padded,
+    Accumulate, Class, GemmTerm, GradientFrom, GradientPart, Instruction, Pack, PackPiece, Place, Plan, Request, Start,
+    padded,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Accumulation, Evaluation, NodeId, RowOp};
@@ -24,7 +25,9 @@ impl Layout {
             }
             for unit in self.units.remove(&phase).unwrap_or_default() {
                 match unit {
-                    Unit::Gemm(members) => self.emit_group(&request, &members, &mut packs, &mut list, &mut prologue_end)?,
+                    Unit::Gemm(members) => {
+                        self.emit_group(&request, &members, &mut packs, &mut list, &mut prologue_end)?
+                    }
                     Unit::Block(members) => list.push(self.emit_block(&request, &members)),
                     Unit::Row(id) if self.views.contains(&id) => {}
                     Unit::Row(id) => list.push(self.emit_row(&request, phase, id)?),
@@ -33,13 +36,20 @@ impl Layout {
             lists.insert(phase, list);
         }
         let mut take = |phase| lists.remove(&phase).unwrap_or_default();
-        let (mut prologue, before, mut step, after) = (take(Phase::Prologue), take(Phase::Before), take(Phase::Step), take(Phase::After));
+        let (mut prologue, before, mut step, after) =
+            (take(Phase::Prologue), take(Phase::Before), take(Phase::Step), take(Phase::After));
         let epilogue = take(Phase::Epilogue);
         prologue.append(&mut prologue_end);
         for &(node, to, width) in &self.moves {
             let from = self.place(&request, node)?;
             let ops = vec![BlockOp { op: Elementwise::Copy, dst: 1, a: 0, b: 0, c: 0 }];
-            step.push(Instruction::Block { width: padded(width, self.pad), operands: vec![from, to], ops, temporaries: 0, nodes: vec![node] });
+            step.push(Instruction::Block {
+                width: padded(width, self.pad),
+                operands: vec![from, to],
+                ops,
+                temporaries: 0,
+                nodes: vec![node],
+            });
         }
         let (accumulate, totals) = self.emit_accumulations(&request)?;
         let gradients = self.emit_gradients(&request, &totals)?;
@@ -69,7 +79,10 @@ impl Layout {
 
     fn place(&self, request: &Request<'_>, id: NodeId) -> Result<Place> {
         self.places.get(&id).copied().ok_or_else(|| {
-            Error::Unsupported(format!("'{}': node {id} cannot be planned: expected a value that varies from step to step", request.graph.name))
+            Error::Unsupported(format!(
+                "'{}': node {id} cannot be planned: expected a value that varies from step to step",
+                request.graph.name
+            ))
         })
     }
 
@@ -96,7 +109,12 @@ impl Layout {
                     let mut offset = 0;
                     for (start, (&id, &width)) in starts.iter().zip(members.iter().zip(&widths)) {
                         let StartKind::Fixed(node) = *start else { unreachable!("nodes of a group start alike") };
-                        prologue_end.push(copy_row(self.place(request, node)?, graph.width(id), Place { offset, ..row }, 0));
+                        prologue_end.push(copy_row(
+                            self.place(request, node)?,
+                            graph.width(id),
+                            Place { offset, ..row },
+                            0,
+                        ));
                         offset += width;
                     }
                     Start::At(row)
@@ -164,7 +182,8 @@ impl Layout {
         for (at, &id) in members.iter().enumerate() {
             let args = &graph.nodes[id].args;
             let index: Vec<usize> = args.iter().map(|a| names[a]).collect();
-            let mut ended: Vec<NodeId> = args.iter().copied().filter(|a| self.registers.contains(a) && last_use[a] == at).collect();
+            let mut ended: Vec<NodeId> =
+                args.iter().copied().filter(|a| self.registers.contains(a) && last_use[a] == at).collect();
             ended.dedup();
             for arg in ended {
                 if !free.contains(&names[&arg]) {
@@ -178,7 +197,9 @@ impl Layout {
                 });
                 names.insert(id, register);
             }
-            let Some(Evaluation::Elementwise(op)) = evaluation(request, id) else { unreachable!("a block holds elementwise nodes") };
+            let Some(Evaluation::Elementwise(op)) = evaluation(request, id) else {
+                unreachable!("a block holds elementwise nodes")
+            };
             let short = |i: usize| u16::try_from(index.get(i).copied().unwrap_or(0)).expect("a graph has fewer nodes");
             let dst = u16::try_from(names[&id]).expect("a graph has fewer nodes");
             ops.push(BlockOp { op, dst, a: short(0), b: short(1), c: short(2) });
@@ -191,15 +212,24 @@ impl Layout {
         let graph = &request.graph;
         let node = &graph.nodes[id];
         let Some(Evaluation::Row(mut op)) = evaluation(request, id) else {
-            return Err(Error::Unsupported(format!("'{}': a product of parameters (node {id}) cannot be planned yet", graph.name)));
+            return Err(Error::Unsupported(format!(
+                "'{}': a product of parameters (node {id}) cannot be planned yet",
+                graph.name
+            )));
         };
         if let RowOp::Columns { count, .. } = &mut op {
             *count = if *count == 0 { graph.width(node.args[0]) } else { *count };
         }
-        if matches!(phase, Phase::Prologue | Phase::Epilogue) && (node.ty.shape.len() > 1 || node.args.iter().any(|&a| graph.ty(a).shape.len() > 1)) {
-            return Err(Error::Unsupported(format!("'{}': row operations on matrices of parameters (node {id}) cannot be planned yet", graph.name)));
+        if matches!(phase, Phase::Prologue | Phase::Epilogue)
+            && (node.ty.shape.len() > 1 || node.args.iter().any(|&a| graph.ty(a).shape.len() > 1))
+        {
+            return Err(Error::Unsupported(format!(
+                "'{}': row operations on matrices of parameters (node {id}) cannot be planned yet",
+                graph.name
+            )));
         }
-        let args = node.args.iter().map(|&a| Ok((self.place(request, a)?, graph.width(a)))).collect::<Result<Vec<_>>>()?;
+        let args =
+            node.args.iter().map(|&a| Ok((self.place(request, a)?, graph.width(a)))).collect::<Result<Vec<_>>>()?;
         Ok(Instruction::Row { op, args, out: self.place(request, id)?, width: graph.width(id), node: id })
     }
 
@@ -215,7 +245,10 @@ impl Layout {
             let operand = |i: usize| -> Result<(Place, usize)> {
                 let arg = node.args[i];
                 if !graph.nodes[arg].varies {
-                    return Err(Error::Unsupported(format!("'{}': the sum of a constant over steps (node {id}) cannot be planned yet", graph.name)));
+                    return Err(Error::Unsupported(format!(
+                        "'{}': the sum of a constant over steps (node {id}) cannot be planned yet",
+                        graph.name
+                    )));
                 }
                 Ok((self.place(request, arg)?, graph.width(arg)))
             };

@@ -24,13 +24,30 @@ impl Plan {
         for sum in &self.accumulate {
             let b = self.place(&sum.b.0);
             let _ = match (sum.kind, &sum.a) {
-                (Accumulation::Outer, Some(a)) => writeln!(text, "    v{} = Σ {}ᵀ · {b}   ({} x {}){}", sum.node, self.place(&a.0), sum.rows, sum.b.1, if sum.swapped { ", transposed" } else { "" }),
-                (Accumulation::Rows, Some(a)) => writeln!(text, "    v{} = Σ {b} at row {}   ({} x {})", sum.node, self.place(&a.0), sum.rows, sum.b.1),
+                (Accumulation::Outer, Some(a)) => writeln!(
+                    text,
+                    "    v{} = Σ {}ᵀ · {b}   ({} x {}){}",
+                    sum.node,
+                    self.place(&a.0),
+                    sum.rows,
+                    sum.b.1,
+                    if sum.swapped { ", transposed" } else { "" }
+                ),
+                (Accumulation::Rows, Some(a)) => writeln!(
+                    text,
+                    "    v{} = Σ {b} at row {}   ({} x {})",
+                    sum.node,
+                    self.place(&a.0),
+                    sum.rows,
+                    sum.b.1
+                ),
                 _ => writeln!(text, "    v{} = Σ {b}   ({})", sum.node, sum.b.1),
             };
         }
         self.write_phase(&mut text, "epilogue", "once a call", &self.epilogue);
-        let per_step = |class: fn(&Class) -> bool| -> usize { self.buffers.iter().filter(|b| class(&b.class)).map(|b| b.stride).sum() };
+        let per_step = |class: fn(&Class) -> bool| -> usize {
+            self.buffers.iter().filter(|b| class(&b.class)).map(|b| b.stride).sum()
+        };
         let _ = writeln!(
             text,
             "  memory in elements: kept {} a sample and step, chunk {} a sample and step, step {} a sample",
@@ -60,18 +77,33 @@ impl Plan {
                         Start::Zero => "0".to_string(),
                         Start::At(place) => self.place(place),
                     };
-                    let products: Vec<String> = terms.iter().map(|t| format!("{}[{}] · W", self.place(&t.place), t.k)).collect();
+                    let products: Vec<String> =
+                        terms.iter().map(|t| format!("{}[{}] · W", self.place(&t.place), t.k)).collect();
                     let columns = self.packs[*pack].columns;
-                    let _ = writeln!(text, "    gemm   {} = {start} + {}   ({columns} columns, nodes {nodes:?})", self.place(out), products.join(" + "));
+                    let _ = writeln!(
+                        text,
+                        "    gemm   {} = {start} + {}   ({columns} columns, nodes {nodes:?})",
+                        self.place(out),
+                        products.join(" + ")
+                    );
                 }
                 Instruction::Block { width, ops, temporaries, nodes, .. } => {
-                    let _ = writeln!(text, "    block  {} operations on width {width}, {temporaries} temporaries", ops.len());
+                    let _ = writeln!(
+                        text,
+                        "    block  {} operations on width {width}, {temporaries} temporaries",
+                        ops.len()
+                    );
                     for &id in nodes {
                         let _ = writeln!(text, "             {}", describe(&self.graph, id));
                     }
                 }
                 Instruction::Row { op: RowOp::Columns { source, target, count }, args, out, .. } => {
-                    let _ = writeln!(text, "    copy   {}[{target}..+{count}] = {}[{source}..]", self.place(out), self.place(&args[0].0));
+                    let _ = writeln!(
+                        text,
+                        "    copy   {}[{target}..+{count}] = {}[{source}..]",
+                        self.place(out),
+                        self.place(&args[0].0)
+                    );
                 }
                 Instruction::Row { node, .. } => {
                     let _ = writeln!(text, "    row    {}", describe(&self.graph, *node));
@@ -89,7 +121,9 @@ impl Plan {
             Class::Temp => format!("step{}{offset}", place.buffer),
             Class::Chunk => format!("chunk{}{offset}", place.buffer),
             Class::Segment => format!("kept{}{offset}", place.buffer),
-            Class::Track(index) => format!("{}{}{offset}", self.graph.states[index].name, if place.later { "(t)" } else { "(t-1)" }),
+            Class::Track(index) => {
+                format!("{}{}{offset}", self.graph.states[index].name, if place.later { "(t)" } else { "(t-1)" })
+            }
             Class::External(index) => format!("{}{offset}", self.graph.inputs[index].name),
             Class::Total(index) => format!("total{index}"),
         }

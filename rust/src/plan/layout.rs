@@ -52,7 +52,9 @@ pub(super) enum StartKind {
 /// The start, and the left operands and weights of an affine node.
 pub(super) fn affine_parts(request: &Request<'_>, id: NodeId) -> (StartKind, Vec<(NodeId, NodeId, bool)>) {
     let node = &request.graph.nodes[id];
-    let Some(Evaluation::Affine { init, transposed }) = evaluation(request, id) else { unreachable!("only affine nodes are grouped") };
+    let Some(Evaluation::Affine { init, transposed }) = evaluation(request, id) else {
+        unreachable!("only affine nodes are grouped")
+    };
     let first = usize::from(init);
     let start = match init {
         true if request.graph.nodes[node.args[0]].varies => StartKind::Varying(node.args[0]),
@@ -109,11 +111,15 @@ impl Layout {
     /// as long as possible.
     fn schedule(&self, request: &Request<'_>, phase: Phase) -> Vec<Unit> {
         let graph = &request.graph;
-        let mut open: Vec<NodeId> = (0..graph.nodes.len()).filter(|&id| self.phases[id] == phase && !self.is_parameter_view(request, id)).collect();
+        let mut open: Vec<NodeId> = (0..graph.nodes.len())
+            .filter(|&id| self.phases[id] == phase && !self.is_parameter_view(request, id))
+            .collect();
         let mut units = Vec::new();
         while !open.is_empty() {
             let pending: BTreeSet<NodeId> = open.iter().copied().collect();
-            let ready = |id: &NodeId, done: &BTreeSet<NodeId>| graph.nodes[*id].args.iter().all(|a| !pending.contains(a) || done.contains(a));
+            let ready = |id: &NodeId, done: &BTreeSet<NodeId>| {
+                graph.nodes[*id].args.iter().all(|a| !pending.contains(a) || done.contains(a))
+            };
             let nothing = BTreeSet::new();
             let mut now: Vec<NodeId> = Vec::new();
             let elementwise = |id: NodeId| matches!(evaluation(request, id), Some(Evaluation::Elementwise(_)));
@@ -195,7 +201,9 @@ impl Layout {
                 let raw = self.raw_param(param, graph.params[param].shape.iter().product());
                 let stored = Place { buffer: raw, offset, later: false };
                 // Products read weights as they are stored; everything else wants an aligned, padded row.
-                let weight = |&user: &usize| user != usize::MAX && (self.is_weight(request, user, id) || self.is_parameter_view(request, user));
+                let weight = |&user: &usize| {
+                    user != usize::MAX && (self.is_weight(request, user, id) || self.is_parameter_view(request, user))
+                };
                 if self.users[id].iter().all(weight) {
                     self.places.insert(id, stored);
                 } else {
@@ -242,7 +250,8 @@ impl Layout {
             self.tracks.push(track);
             self.places.insert(state.node, Place { buffer: track, offset: 0, later: request.backward });
             let after = Place { buffer: track, offset: 0, later: !request.backward };
-            let computed = graph.nodes[state.next].varies && matches!(evaluation(request, state.next), Some(Evaluation::Elementwise(_)));
+            let computed = graph.nodes[state.next].varies
+                && matches!(evaluation(request, state.next), Some(Evaluation::Elementwise(_)));
             if computed && !self.places.contains_key(&state.next) {
                 self.places.insert(state.next, after);
             } else {
@@ -257,7 +266,11 @@ impl Layout {
             Phase::Prologue => Class::Once,
             Phase::Epilogue => Class::Final,
             _ if self.kept.contains(&id) => Class::Segment,
-            Phase::Step if self.users[id].iter().all(|&user| user != usize::MAX && self.phases[user] == Phase::Step) => Class::Temp,
+            Phase::Step
+                if self.users[id].iter().all(|&user| user != usize::MAX && self.phases[user] == Phase::Step) =>
+            {
+                Class::Temp
+            }
             _ => Class::Chunk,
         }
     }
@@ -282,10 +295,13 @@ impl Layout {
     fn place_row(&mut self, request: &Request<'_>, phase: Phase, id: NodeId) {
         let node = &request.graph.nodes[id];
         if is_slice(request, id) && !self.kept.contains(&id) && self.users[id].iter().all(|&u| u != usize::MAX) {
-            let Some(Evaluation::Row(crate::graph::RowOp::Columns { source, .. })) = evaluation(request, id) else { unreachable!("a slice takes columns") };
+            let Some(Evaluation::Row(crate::graph::RowOp::Columns { source, .. })) = evaluation(request, id) else {
+                unreachable!("a slice takes columns")
+            };
             if let (Some(&base), true) = (self.places.get(&node.args[0]), source % self.pad == 0) {
                 // Later phases may read the view only as long as its buffer lives.
-                let outlives = !matches!(self.buffers[base.buffer].class, Class::Temp) || self.class(phase, id) == Class::Temp;
+                let outlives =
+                    !matches!(self.buffers[base.buffer].class, Class::Temp) || self.class(phase, id) == Class::Temp;
                 if outlives {
                     self.views.insert(id);
                     self.places.insert(id, Place { offset: base.offset + source, ..base });

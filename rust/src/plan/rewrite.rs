@@ -76,10 +76,24 @@ fn push_slices(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
     // A sum or product that is only ever seen through slices is computed in slices.
     let mut sliced = vec![false; graph.nodes.len()];
     for id in (0..graph.nodes.len()).rev() {
-        let through = |&user: &usize| user != usize::MAX && (primitive(&graph.nodes[user]) == "slice" || (primitive(&graph.nodes[user]) == "add" && sliced[user]));
-        sliced[id] = matches!(primitive(&graph.nodes[id]), "add" | "linear") && !users[id].is_empty() && users[id].iter().all(through);
+        let through = |&user: &usize| {
+            user != usize::MAX
+                && (primitive(&graph.nodes[user]) == "slice"
+                    || (primitive(&graph.nodes[user]) == "add" && sliced[user]))
+        };
+        sliced[id] = matches!(primitive(&graph.nodes[id]), "add" | "linear")
+            && !users[id].is_empty()
+            && users[id].iter().all(through);
     }
-    fn slice(graph: &Graph, sliced: &[bool], b: &Builder, map: &dyn Fn(NodeId) -> NodeId, id: NodeId, from: usize, to: usize) -> NodeId {
+    fn slice(
+        graph: &Graph,
+        sliced: &[bool],
+        b: &Builder,
+        map: &dyn Fn(NodeId) -> NodeId,
+        id: NodeId,
+        from: usize,
+        to: usize,
+    ) -> NodeId {
         let node = &graph.nodes[id];
         let part = |arg: NodeId| slice(graph, sliced, b, map, arg, from, to);
         match (&node.op, primitive(node)) {
@@ -96,7 +110,9 @@ fn push_slices(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
     let mut done: Vec<NodeId> = vec![NodeId::MAX; graph.nodes.len()];
     rebuild_tracking(graph, builder, &mut done, |b, _, node, done| {
         let Op::Apply(p) = &node.op else { return None };
-        let crate::graph::Evaluation::Row(crate::graph::RowOp::Columns { source, count, .. }) = p.evaluation() else { return None };
+        let crate::graph::Evaluation::Row(crate::graph::RowOp::Columns { source, count, .. }) = p.evaluation() else {
+            return None;
+        };
         if p.name() != "slice" {
             return None;
         }
@@ -135,15 +151,18 @@ fn rebuild_tracking<'b>(
 fn form_affine(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId> {
     let users = users(graph, roots);
     let stateful = graph.stateful();
-    let only_user_adds = |id: NodeId| matches!(users[id][..], [user] if user != usize::MAX && primitive(&graph.nodes[user]) == "add");
+    let only_user_adds =
+        |id: NodeId| matches!(users[id][..], [user] if user != usize::MAX && primitive(&graph.nodes[user]) == "add");
     let is_product = |id: NodeId| matches!(primitive(&graph.nodes[id]), "linear" | "linear_transposed");
     let mut done: Vec<NodeId> = vec![NodeId::MAX; graph.nodes.len()];
     rebuild_tracking(graph, builder, &mut done, |b, id, node, done| {
-        let root = node.varies && !users[id].is_empty() && match primitive(node) {
-            "add" => !only_user_adds(id),
-            "linear" | "linear_transposed" => !only_user_adds(id),
-            _ => false,
-        };
+        let root = node.varies
+            && !users[id].is_empty()
+            && match primitive(node) {
+                "add" => !only_user_adds(id),
+                "linear" | "linear_transposed" => !only_user_adds(id),
+                _ => false,
+            };
         if !root {
             return None;
         }
@@ -164,7 +183,8 @@ fn form_affine(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
         let fixed = summands.iter().filter(|&&s| !graph.nodes[s].varies);
         let mut chain = fixed.map(|&s| b.value(done[s])).reduce(|sum, v| sum + v).map(|v| v.id);
         for dependent in [false, true] {
-            let terms: Vec<NodeId> = summands.iter().filter(product).copied().filter(|&s| stateful[s] == dependent).collect();
+            let terms: Vec<NodeId> =
+                summands.iter().filter(product).copied().filter(|&s| stateful[s] == dependent).collect();
             if !terms.is_empty() {
                 let transposed = terms.iter().map(|&t| primitive(&graph.nodes[t]) == "linear_transposed").collect();
                 let pairs = terms.iter().flat_map(|&t| graph.nodes[t].args.iter().map(|&a| done[a]));
@@ -213,4 +233,3 @@ fn flush_states(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
     }
     map
 }
-

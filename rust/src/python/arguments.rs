@@ -161,3 +161,35 @@ pub(super) fn state_arrays<E: Float>(
     let shapes = chain.states.iter().map(|info| [rows, info.width]);
     states.into_iter().zip(shapes).map(|(values, shape)| super::arrays::array(py, values, &shape)).collect()
 }
+
+/// Whole numbers: what lies outside the range is an [`Error::Value`] with the argument's name.
+pub(super) mod whole {
+    use crate::error::Error;
+    use pyo3::exceptions::PyOverflowError;
+    use pyo3::prelude::*;
+
+    macro_rules! arguments {
+        ($($function:ident $name:literal $type:ty,)*) => {$(
+            pub(in crate::python) fn $function(argument: &Bound<'_, PyAny>) -> PyResult<$type> {
+                argument.extract().map_err(|error| out_of_range(error, $name, argument))
+            }
+        )*};
+    }
+
+    arguments! {
+        batch_size "batch_size" usize,
+        checkpoint "checkpoint" Option<usize>,
+        position "position" u64,
+        seed "seed" u64,
+        seed_or_none "seed" Option<u64>,
+        threads "number of threads" usize,
+        update "update" u64,
+    }
+
+    fn out_of_range(error: PyErr, name: &str, argument: &Bound<'_, PyAny>) -> PyErr {
+        if error.is_instance_of::<PyOverflowError>(argument.py()) {
+            return Error::value(name, format!("0 to {}", u64::MAX), argument).into();
+        }
+        error
+    }
+}

@@ -24,20 +24,37 @@ struct Classes {
 
 impl Classes {
     fn new(py: Python<'_>) -> PyResult<Self> {
-        let error = class(py, "Error", "What rnnrs raises, apart from failures of the system.", &[py.get_type::<PyException>()])?;
+        let error = class(
+            py,
+            "Error",
+            "What rnnrs raises, apart from failures of the system.",
+            &[py.get_type::<PyException>()],
+        )?;
         let make = |name: &str, doc: &str, other: Bound<'_, PyType>| {
             class(py, name, doc, &[error.clone(), other]).map(Bound::unbind)
         };
         Ok(Self {
-            shape: make("ShapeError", "An array has another shape than the one needed.", py.get_type::<PyValueError>())?,
-            dtype: make("DtypeError", "An array has another element type than the one needed.", py.get_type::<PyValueError>())?,
+            shape: make(
+                "ShapeError",
+                "An array has another shape than the one needed.",
+                py.get_type::<PyValueError>(),
+            )?,
+            dtype: make(
+                "DtypeError",
+                "An array has another element type than the one needed.",
+                py.get_type::<PyValueError>(),
+            )?,
             value: make("InvalidValueError", "A value is not among those allowed.", py.get_type::<PyValueError>())?,
             unsupported: make(
                 "UnsupportedError",
                 "A valid request that this version cannot carry out.",
                 py.get_type::<PyNotImplementedError>(),
             )?,
-            file: make("FileError", "A file is damaged, of another version, or not one of rnnrs.", py.get_type::<PyValueError>())?,
+            file: make(
+                "FileError",
+                "A file is damaged, of another version, or not one of rnnrs.",
+                py.get_type::<PyValueError>(),
+            )?,
             stale: make(
                 "StaleTapeError",
                 "A tape is used after the parameters that it was recorded with have changed.",
@@ -104,9 +121,11 @@ pub(super) fn internal(message: &str) -> PyErr {
 
 /// OSError, or its subclass for the number; Python chooses it.
 fn system(error: &io::Error) -> PyErr {
-    // Where the error says which file it befell, the number of the system is that of its cause.
-    let cause = error.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
-    match error.raw_os_error().or(cause.and_then(io::Error::raw_os_error)) {
+    // An error that says which file it befell wraps that of the system, perhaps more than once.
+    fn cause(error: &io::Error) -> Option<&io::Error> {
+        error.get_ref()?.source()?.downcast_ref()
+    }
+    match std::iter::successors(Some(error), |error| cause(error)).find_map(io::Error::raw_os_error) {
         Some(number) => PyOSError::new_err((number, error.to_string())),
         None => PyOSError::new_err(error.to_string()),
     }

@@ -1,5 +1,6 @@
 //! The functions of the module: threads, the SIMD path, schedules, and the tables of what there is.
 
+use super::arguments::whole;
 use super::work::quick;
 use crate::cells::CELLS;
 use crate::error::{Error, Result};
@@ -9,13 +10,13 @@ use pyo3::prelude::*;
 
 /// The factor of the learning rate at an update.
 #[pyfunction]
-fn schedule(spec: &str, update: u64) -> PyResult<f64> {
+fn schedule(spec: &str, #[pyo3(from_py_with = whole::update)] update: u64) -> PyResult<f64> {
     quick(|| Ok(Schedule::from_json(spec)?.factor(update)))
 }
 
 /// How many threads a call may use.
 #[pyfunction]
-fn set_num_threads(n: usize) -> Result<()> {
+fn set_num_threads(#[pyo3(from_py_with = whole::threads)] n: usize) -> Result<()> {
     engine::set_num_threads(n)
 }
 

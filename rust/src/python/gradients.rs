@@ -104,7 +104,12 @@ impl<E: Float> Held<E> {
 
     /// Where the gradients lie that an optimizer uses: norms leave those of frozen parameters out, as PyTorch does.
     fn trained(&self) -> Vec<Range<usize>> {
-        self.slots().iter().zip(self.model.frozen()).filter(|(_, frozen)| !frozen).map(|(slot, _)| range(slot)).collect()
+        self.slots()
+            .iter()
+            .zip(self.model.frozen())
+            .filter(|(_, frozen)| !frozen)
+            .map(|(slot, _)| range(slot))
+            .collect()
     }
 
     fn add(&self, other: &Self) -> Result<()> {

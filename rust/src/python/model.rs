@@ -1,6 +1,6 @@
 //! Models: a chain of layers with its parameters, and the calls on it.
 
-use super::arguments::{Arguments, state_arrays};
+use super::arguments::{Arguments, state_arrays, whole};
 use super::arrays::{Array, array};
 use super::gradients::{Gradients, find, range};
 use super::loss::Targets;
@@ -28,7 +28,12 @@ pub(super) struct Model {
 impl Model {
     #[new]
     #[pyo3(signature = (spec, dtype="float32", seed=None))]
-    fn new(py: Python<'_>, spec: &str, dtype: &str, seed: Option<u64>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        spec: &str,
+        dtype: &str,
+        #[pyo3(from_py_with = whole::seed_or_none)] seed: Option<u64>,
+    ) -> PyResult<Self> {
         let inner = work(py, |_| {
             let seed = seed.map_or_else(|| getrandom::u64().map_err(|e| Error::Io(std::io::Error::other(e))), Ok)?;
             let spec = Spec::parse(spec)?;
@@ -82,7 +87,11 @@ impl Model {
 
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<(&str, Bound<'py, PyTuple>, bool)>> {
         let (slots, frozen) = typed!(&self.inner, model => (&model.chain.layout.slots, model.frozen()));
-        slots.iter().zip(frozen).map(|(slot, frozen)| Ok((&slot.name[..], PyTuple::new(py, &slot.shape)?, frozen))).collect()
+        slots
+            .iter()
+            .zip(frozen)
+            .map(|(slot, frozen)| Ok((&slot.name[..], PyTuple::new(py, &slot.shape)?, frozen)))
+            .collect()
     }
 
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
@@ -113,8 +122,8 @@ impl Model {
         lengths: Option<&Bound<'_, PyAny>>,
         batch_first: bool,
         training: bool,
-        seed: u64,
-        position: u64,
+        #[pyo3(from_py_with = whole::seed)] seed: u64,
+        #[pyo3(from_py_with = whole::position)] position: u64,
     ) -> PyResult<(Py<PyAny>, Vec<Py<PyAny>>)> {
         typed!(&self.inner, model => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
@@ -137,8 +146,8 @@ impl Model {
         lengths: Option<&Bound<'_, PyAny>>,
         batch_first: bool,
         training: bool,
-        seed: u64,
-        position: u64,
+        #[pyo3(from_py_with = whole::seed)] seed: u64,
+        #[pyo3(from_py_with = whole::position)] position: u64,
     ) -> PyResult<Vec<Py<PyAny>>> {
         typed!(&self.inner, model => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
@@ -163,10 +172,10 @@ impl Model {
         state: Option<Vec<Bound<'_, PyAny>>>,
         lengths: Option<&Bound<'_, PyAny>>,
         batch_first: bool,
-        checkpoint: Option<usize>,
+        #[pyo3(from_py_with = whole::checkpoint)] checkpoint: Option<usize>,
         training: bool,
-        seed: u64,
-        position: u64,
+        #[pyo3(from_py_with = whole::seed)] seed: u64,
+        #[pyo3(from_py_with = whole::position)] position: u64,
     ) -> PyResult<Tape> {
         typed!(&self.inner, model, Same => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
@@ -190,14 +199,14 @@ impl Model {
         lengths: Option<&Bound<'_, PyAny>>,
         batch_first: bool,
         training: bool,
-        seed: u64,
-        position: u64,
+        #[pyo3(from_py_with = whole::seed)] seed: u64,
+        #[pyo3(from_py_with = whole::position)] position: u64,
     ) -> PyResult<(f64, f64, Gradients, Vec<Py<PyAny>>)> {
         typed!(&self.inner, model, Same => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
             let targets = Targets::read(&model.chain, &arguments, loss, targets, weights)?;
             let (call, target, draw) = (arguments.borrow(), targets.borrow(), Draw { seed, position });
-            let (value, total, gradients, states) = work(py, |interrupt| {
+            let crate::Training { value, total, gradients, states } = work(py, |interrupt| {
                 model.value_and_grad(call.input, &target, call.state(), call.options(training, draw, interrupt))
             })?;
             let gradients = Gradients::new(py, model, gradients, None, arguments.rows, |inner| Same(inner))?;
@@ -231,7 +240,7 @@ impl Model {
     }
 
     #[pyo3(signature = (batch_size=1))]
-    fn stream(&self, py: Python<'_>, batch_size: usize) -> PyResult<Stream> {
+    fn stream(&self, py: Python<'_>, #[pyo3(from_py_with = whole::batch_size)] batch_size: usize) -> PyResult<Stream> {
         typed!(&self.inner, model, Same => Stream::new(py, model, batch_size, |inner| Same(inner)))
     }
 
@@ -302,17 +311,18 @@ fn name<E: Float>(_: &crate::Model<E>) -> &'static str {
 /// Sets parameters: all that are given, or on an error none.
 fn set<E: Float>(py: Python<'_>, model: &crate::Model<E>, values: &Bound<'_, PyDict>, strict: bool) -> PyResult<()> {
     let slots = &model.chain.layout.slots;
-    let mut given: BTreeMap<String, Bound<'_, PyAny>> = values.extract()?;
+    let given: BTreeMap<String, Bound<'_, PyAny>> = values.extract()?;
     let mut arrays = Vec::new();
-    for slot in slots {
-        match given.remove(&slot.name) {
-            Some(values) => arrays.push((slot, Array::<E>::read_shaped(&slot.name, &values, &slot.shape)?)),
-            None if strict => return Err(Error::value("parameters", format!("{:?}", slot.name), "none of this name").into()),
-            None => {}
+    for (name, values) in &given {
+        let slot = find(slots, name)?;
+        let array = Array::<E>::read_shaped(name, values, &slot.shape)?;
+        if let Some(bad) = array.data().iter().find(|value| !value.to_f64().is_finite()) {
+            return Err(Error::value(name, "finite numbers", bad).into());
         }
+        arrays.push((slot, array));
     }
-    if let (true, Some(name)) = (strict, given.keys().next()) {
-        find(slots, name)?;
+    if let (true, Some(missing)) = (strict, slots.iter().find(|slot| !given.contains_key(&slot.name))) {
+        return Err(Error::value("parameters", format!("a value for {:?} too", missing.name), "none").into());
     }
     let arrays: Vec<(&Slot, &[E])> = arrays.iter().map(|(slot, array)| (*slot, array.data())).collect();
     work(py, |_| {

@@ -83,9 +83,9 @@ impl<E: Float> Held<E> {
         match self.stream.try_lock() {
             Ok(stream) => Ok(stream),
             Err(TryLockError::Poisoned(poisoned)) => Ok(PoisonError::into_inner(poisoned)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::Unsupported("stream: expected one call at a time, got a second one from another thread".into()))
-            }
+            Err(TryLockError::WouldBlock) => Err(Error::Unsupported(
+                "stream: expected one call at a time, got a second one from another thread".into(),
+            )),
         }
     }
 
@@ -132,7 +132,11 @@ impl<E: Float> Held<E> {
         let elements = unsafe { y.as_slice_mut() }.expect("a new array is contiguous");
         let mut stream = self.lock()?;
         let stream = &mut *stream;
-        if self.long { work(py, |_| step(stream, elements))? } else { quick(|| step(stream, elements))? }
+        if self.long {
+            work(py, |_| step(stream, elements))?
+        } else {
+            quick(|| step(stream, elements))?
+        }
         Ok(y.into_any())
     }
 

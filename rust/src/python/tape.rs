@@ -2,6 +2,7 @@
 
 use super::arguments::{Arguments, Borrowed, count_states, state_arrays};
 use super::arrays::{Array, array};
+use super::errors::internal;
 use super::gradients::Gradients;
 use super::typed::{Float, Typed, typed};
 use super::work::work;
@@ -21,7 +22,8 @@ pub(super) struct Tape {
 /// The model and what the call kept.
 pub(super) struct Held<E: Float> {
     model: Arc<crate::Model<E>>,
-    tape: crate::Tape<E>,
+    /// There until it is dropped.
+    tape: Option<crate::Tape<E>>,
     rows: usize,
     x: Vec<usize>,
     y: Vec<usize>,
@@ -45,7 +47,7 @@ impl Tape {
         let y = array(py, take(&mut tape.y), &shape)?;
         let state = state_arrays(py, &model.chain, take(&mut tape.states), arguments.rows)?;
         let x = arguments.shape().to_vec();
-        let held = Held { model: model.clone(), tape, rows: arguments.rows, x, y: shape };
+        let held = Held { model: model.clone(), tape: Some(tape), rows: arguments.rows, x, y: shape };
         Ok(Self { inner: same(held), y, state })
     }
 }
@@ -83,14 +85,13 @@ impl<E: Float> Held<E> {
         dy: &Bound<'_, PyAny>,
         dstate: Option<Vec<Option<Bound<'_, PyAny>>>>,
     ) -> PyResult<crate::Gradients<E>> {
-        let chain = &self.model.chain;
         let dy = Array::<E>::read_shaped("dy", dy, &self.y)?;
         let dstate = dstate.map(|given| self.read_dstate(&given)).transpose()?;
         let dy = dy.data();
         let dstate: Option<Vec<Option<&[E]>>> =
             dstate.as_ref().map(|given| given.iter().map(|array| array.as_ref().map(Array::data)).collect());
-        debug_assert!(dstate.as_ref().is_none_or(|given| given.len() == chain.states.len()));
-        work(py, |interrupt| self.model.backward(&self.tape, dy, dstate.as_deref(), true, Some(interrupt)))
+        let tape = self.tape.as_ref().ok_or_else(|| internal("a tape that was dropped"))?;
+        work(py, |interrupt| self.model.backward(tape, dy, dstate.as_deref(), true, Some(interrupt)))
     }
 
     fn read_dstate<'py>(&self, given: &[Option<Bound<'py, PyAny>>]) -> PyResult<Vec<Option<Array<'py, E>>>> {
@@ -101,5 +102,14 @@ impl<E: Float> Held<E> {
             array.as_ref().map(|array| Array::read_shaped(format!("dstate {}", info.name), array, &shape)).transpose()
         };
         states.iter().zip(given).map(read).collect()
+    }
+}
+
+impl<E: Float> Drop for Held<E> {
+    /// The memory goes back to the model, for its next call.
+    fn drop(&mut self) {
+        if let Some(tape) = self.tape.take() {
+            self.model.recycle(tape);
+        }
     }
 }

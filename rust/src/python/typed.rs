@@ -44,8 +44,12 @@ macro_rules! typed_both {
         match ($first, $second) {
             ($crate::python::typed::Typed::Float32($a), $crate::python::typed::Typed::Float32($b)) => $body,
             ($crate::python::typed::Typed::Float64($a), $crate::python::typed::Typed::Float64($b)) => $body,
-            ($crate::python::typed::Typed::Float32(_), _) => Err($crate::Error::dtype($what, "float32", "float64").into()),
-            ($crate::python::typed::Typed::Float64(_), _) => Err($crate::Error::dtype($what, "float64", "float32").into()),
+            ($crate::python::typed::Typed::Float32(_), _) => {
+                Err($crate::Error::dtype($what, "float32", "float64").into())
+            }
+            ($crate::python::typed::Typed::Float64(_), _) => {
+                Err($crate::Error::dtype($what, "float64", "float32").into())
+            }
         }
     };
 }

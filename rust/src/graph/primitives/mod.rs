@@ -64,7 +64,10 @@ fn plain<P: Primitive + 'static>(primitive: P) -> Result<Arc<dyn Primitive>, Str
 
 fn size(attributes: &Attributes, key: &str) -> Result<usize, String> {
     let found = attributes.get(key);
-    found.and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok()).ok_or_else(|| format!("expected attribute '{key}' to be a size, got {found:?}"))
+    found
+        .and_then(Json::as_u64)
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(|| format!("expected attribute '{key}' to be a size, got {found:?}"))
 }
 
 fn sizes(attributes: &Attributes, key: &str) -> Result<Vec<usize>, String> {
@@ -78,7 +81,10 @@ fn same_shape<const N: usize>(args: &[&Type]) -> Result<Type, String> {
     let args: &[&Type; N] = arguments(args)?;
     for (i, ty) in args.iter().enumerate() {
         if ty.kind != Kind::Float || ty.shape != args[0].shape {
-            return Err(format!("expected argument {i} to have shape {} of argument 0, got {ty}", Type::float(&args[0].shape)));
+            return Err(format!(
+                "expected argument {i} to have shape {} of argument 0, got {ty}",
+                Type::float(&args[0].shape)
+            ));
         }
     }
     Ok(args[0].clone())

@@ -1,0 +1,127 @@
+//! A model: a chain of layers with its parameters, and the calls that users make on it.
+
+mod backward;
+mod input;
+mod inspect;
+mod loss;
+mod run;
+mod storage;
+
+pub use backward::Gradients;
+pub use input::{Input, Options, Values};
+pub use loss::{Target, Training};
+pub use run::{Output, Tape};
+
+use crate::engine::{Arenas, Params, Stage, num_threads};
+use crate::error::{Error, Result};
+use crate::kernels::{self, Element, Isa, Kernels};
+use crate::layers::{Block, Chain, InputKind, Spec, build};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::Duration;
+
+/// Work (multiply-adds) below which a call stays on one thread.
+const SMALL: usize = 100_000;
+
+/// A chain of layers with its parameters. All calls take `&self`: threads may share a model; updates wait for running
+/// calls.
+#[derive(Debug)]
+pub struct Model<E: Element> {
+    /// What it was made from.
+    pub spec: Spec,
+    /// Its layers, ready to run.
+    pub chain: Chain<E>,
+    params: RwLock<Params<E>>,
+    frozen: RwLock<Vec<bool>>,
+    kernels: &'static Kernels<E>,
+    arenas: Arenas<E>,
+    losses: Mutex<Vec<(String, Arc<Stage<E>>)>>,
+}
+
+impl<E: Element> Model<E> {
+    /// A model with parameters drawn from the seed.
+    pub fn new(spec: Spec, seed: u64) -> Result<Self> {
+        let chain = build(&spec, None)?;
+        Self::with_chain(spec, chain, seed, kernels::isa_checked().map_err(Error::Value)?)
+    }
+
+    /// As [`Model::new`], on a given SIMD path: results have the same bits on all of them.
+    pub fn with_isa(spec: Spec, seed: u64, isa: Isa) -> Result<Self> {
+        let chain = build(&spec, None)?;
+        Self::with_chain(spec, chain, seed, isa)
+    }
+
+    pub(super) fn with_chain(spec: Spec, chain: Chain<E>, seed: u64, isa: Isa) -> Result<Self> {
+        let kernels =
+            E::kernels(isa).ok_or_else(|| Error::Unsupported(format!("expected a processor with {isa:?}")))?;
+        let params = RwLock::new(Params::new(&chain.layout, seed)?);
+        let frozen = RwLock::new(vec![false; chain.layout.slots.len()]);
+        Ok(Self { spec, chain, params, frozen, kernels, arenas: Arenas::default(), losses: Mutex::default() })
+    }
+
+    /// The parameters, to read. Holding this makes updates wait.
+    pub fn params(&self) -> RwLockReadGuard<'_, Params<E>> {
+        self.params.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The parameters, to change: add 1 to the version when done.
+    pub fn params_mut(&self) -> RwLockWriteGuard<'_, Params<E>> {
+        loop {
+            // Never queues: a waiting writer would hold up new readers, one of which may hold what a running call needs
+            // to finish (Python's lock, to look for Ctrl-C).
+            match self.params.try_write() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_micros(50)),
+            }
+        }
+    }
+
+    /// Which parameters optimizers leave alone.
+    pub fn frozen(&self) -> Vec<bool> {
+        self.frozen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Freezes (or thaws) the parameters whose names begin with `prefix`; returns how many there are.
+    pub fn freeze(&self, prefix: &str, frozen: bool) -> Result<usize> {
+        let mut flags = self.frozen.write().unwrap_or_else(PoisonError::into_inner);
+        let mut count = 0;
+        for (slot, flag) in self.chain.layout.slots.iter().zip(flags.iter_mut()) {
+            if slot.name.starts_with(prefix) {
+                *flag = frozen;
+                count += 1;
+            }
+        }
+        if count == 0 {
+            let names: Vec<&str> = self.chain.layout.slots.iter().map(|s| &s.name[..]).collect();
+            return Err(Error::value("prefix", format!("the beginning of one of {names:?}"), prefix));
+        }
+        Ok(count)
+    }
+
+    /// The SIMD path in use.
+    pub fn kernels(&self) -> &'static Kernels<E> {
+        self.kernels
+    }
+    /// How many workers a call is worth.
+    pub(super) fn workers(&self, rows: usize, steps: usize) -> usize {
+        let work = self.chain.layout.len.saturating_mul(rows).saturating_mul(steps);
+        if work < SMALL { 1 } else { num_threads().min(rows).max(1) }
+    }
+    pub(super) fn input_width(&self) -> usize {
+        match self.chain.input {
+            InputKind::Float(width) => width,
+            InputKind::Tokens(_) => 1,
+        }
+    }
+
+    /// Width of the output of block `index`.
+    pub(super) fn width_after(&self, index: usize) -> usize {
+        let width = |stage: &Stage<E>| stage.graph.width(stage.graph.outputs[0]);
+        match &self.chain.blocks[index] {
+            Block::Causal(stages) => stages.last().map_or(0, width),
+            Block::Bidirectional { directions, .. } => directions.iter().map(width).sum(),
+            Block::Last if index > 0 => self.width_after(index - 1),
+            Block::Last => self.input_width(),
+        }
+    }
+}
