@@ -21,7 +21,7 @@ def main(updates: int) -> float:
     x, y = series[:-1, None], series[1:, None]
 
     model = rnnrs.Sequential(rnnrs.LSTM(1, 64), rnnrs.Linear(64, 1), seed=1)
-    schedule = rnnrs.schedules.Cosine(total=updates, warmup=20)
+    schedule = rnnrs.schedules.Cosine(total=updates, warmup=updates // 10)
     optimizer = rnnrs.optim.Adam(1e-2, schedule=schedule)
     rows_x, rows_y = x[:2000].reshape(20, 100, 1), y[:2000].reshape(20, 100, 1)
     for update in range(updates):

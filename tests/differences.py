@@ -3,7 +3,7 @@
 import numpy as np
 
 # The larger steps suit smooth functions, where rounding is the only error; the smaller ones those that curve strongly.
-STEPS = (1e-3, 2e-4, 5e-5, 1e-5)
+STEPS = (1e-3, 2e-4, 5e-5, 1e-5, 2e-6, 3e-7, 5e-8)
 
 
 def central(f, h):

@@ -25,6 +25,7 @@ CELLS: dict[str, Callable[[int, int], cells.CellSpec]] = {
     "lstm": functools.partial(cells.LSTM, forget_bias=1.0),
     "gru": cells.GRU,
 }
+_PASSES = 40  # With more passes over a small text a model learns it by heart.
 _UNSEEN_BITS = math.log2(0x110000)  # What it takes to name a character that the training part does not have.
 
 
@@ -110,7 +111,7 @@ def train(parts: Parts, settings: Settings, *, progress: bool, say: Callable[[st
     y = parts.training[1 : settings.rows * length + 1].reshape(settings.rows, length)
     per_epoch = -(-length // settings.bptt)
     began = time.perf_counter()
-    updates = settings.updates or _updates_in(model, x, y, settings)
+    updates = settings.updates or min(_PASSES * per_epoch, _updates_in(model, x, y, settings))
     left = None if settings.updates else max(0.0, settings.seconds - (time.perf_counter() - began))
     say(f"{updates} updates of {settings.rows} x {settings.bptt} characters, {per_epoch} a pass over the text")
     schedule = schedules.Cosine(updates, floor=0.01, warmup=min(100, updates // 10))

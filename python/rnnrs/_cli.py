@@ -133,7 +133,10 @@ def _training(parser: argparse.ArgumentParser) -> None:
         "--lr", type=float, default=default.lr, help=f"the highest learning rate (default: {default.lr})"
     )
     group.add_argument(
-        "--seconds", type=float, default=default.seconds, help=f"how long to train (default: {default.seconds:g})"
+        "--seconds",
+        type=float,
+        default=default.seconds,
+        help=f"how long to train at most; a small text takes less (default: {default.seconds:g})",
     )
     group.add_argument("--updates", type=_count, help="how many updates to make, in place of --seconds")
     group.add_argument(

@@ -42,9 +42,8 @@ def run(settings: _charmodel.Settings, out: Path, *, progress: bool, say: Callab
     say("\nBits per character on the held-out text:")
     for name, value in [("rnnrs", bits), *rivals.items()]:
         say(f"  {name:<9} {value:.3f}")
-    start = parts.held_out[: parts.held_out.find("\n") + 1][:200] or parts.held_out[:100]
     say("\nA sample, at temperature 0.7:\n")
-    written = _charmodel.sample(model, parts.vocabulary, start, 500, 0.7, settings.seed)
+    written = _charmodel.sample(model, parts.vocabulary, "The ", 500, 0.7, settings.seed)
     say("  | " + written.replace("\n", "\n  | "))
     picture = out / "demo.png"
     say("")

@@ -20,7 +20,8 @@ class Recurrent(Layer):
         bidirectional: a second network runs from each row's last valid step to its first; outputs are concatenated.
         batch_first: x and y are (B, T, ...) instead of (T, B, ...). States stay (num_layers * num_directions, B, ...).
         dropout: between the layers (Zaremba, Sutskever and Vinyals 2014), in training.
-        residual: each layer whose input and output have the same width adds its input to its output.
+        residual: each layer adds its input to its output, for which they must have the same width; only the first of
+            several may have another, and then adds nothing.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".
         seed: of the parameters and of the dropout; None draws from the system.
 

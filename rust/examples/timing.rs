@@ -55,6 +55,9 @@ fn stream(hidden: usize) {
 }
 
 fn main() {
+    if std::env::args().nth(1).is_some() {
+        return train("lstm", "", 1, 64, 64, 1000);
+    }
     train("lstm", "", 128, 128, 32, 100);
     train("lstm", r#","peephole":true"#, 128, 128, 32, 100);
     train("gru", "", 128, 128, 32, 100);

@@ -199,7 +199,7 @@ fn bounds_and_symmetry() {
 struct Dd(f64, f64);
 
 impl Dd {
-    const LN2: Dd = Dd(0.6931471805599453, 2.3190468138462996e-17);
+    const LN2: Dd = Dd(std::f64::consts::LN_2, 2.3190468138462996e-17);
 
     fn sum(a: f64, b: f64) -> Dd {
         let s = a + b;
@@ -323,7 +323,7 @@ fn softplus_reference(x: f64) -> Value {
 
 fn sin_cos_reference(x: f64) -> (Value, Value) {
     let q = (x * std::f64::consts::FRAC_2_PI).round();
-    let r = [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33]
+    let r = [std::f64::consts::FRAC_PI_2, 6.123233995736766e-17, -1.4973849048591698e-33]
         .iter()
         .fold(Dd(x, 0.0), |r, &part| r.sub(Dd::product(q, part)));
     let z = r.mul(r);

@@ -26,22 +26,15 @@ unsafe impl<E: Element> Sync for Memory<E> {}
 impl<E: Element> Memory<E> {
     /// `length` elements, all zero.
     pub fn new(length: usize) -> Result<Self> {
-        let layout = Self::layout(length)?;
-        // SAFETY: the layout is not empty (`layout` rounds up to one line).
-        let data = unsafe { alloc_zeroed(layout) }.cast::<E>();
-        let data = NonNull::new(data)
-            .ok_or_else(|| Error::Memory(format!("expected {} bytes of memory, got none", layout.size())))?;
-        Ok(Self { data, length, marker: PhantomData })
+        let bytes = Self::bytes(length)?;
+        let data = zeroed(bytes).ok_or_else(|| Error::Memory(format!("expected {bytes} bytes of memory, got none")))?;
+        Ok(Self { data: data.cast(), length, marker: PhantomData })
     }
 
-    fn layout(length: usize) -> Result<Layout> {
+    fn bytes(length: usize) -> Result<usize> {
         let bytes = length.checked_mul(size_of::<E>()).and_then(|b| b.checked_add(ALIGN));
-        let layout = bytes.and_then(|b| Layout::from_size_align(b, ALIGN).ok());
-        layout.ok_or_else(|| {
-            Error::Memory(format!(
-                "expected a size that fits memory, got {length} elements of {} bytes",
-                size_of::<E>()
-            ))
+        bytes.filter(|&b| b <= isize::MAX as usize - ALIGN).ok_or_else(|| {
+            Error::Memory(format!("expected a size that fits memory, got {length} elements of {} bytes", size_of::<E>()))
         })
     }
 
@@ -82,10 +75,50 @@ impl<E: Element> Memory<E> {
 
 impl<E> Drop for Memory<E> {
     fn drop(&mut self) {
-        let bytes = self.length * size_of::<E>() + ALIGN;
-        // SAFETY: the size and alignment with which `new` allocated it.
-        unsafe { dealloc(self.data.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, ALIGN)) }
+        // SAFETY: the size with which `new` allocated it; nobody uses it any more.
+        unsafe { release(self.data.cast(), self.length * size_of::<E>() + ALIGN) }
     }
+}
+
+/// Blocks from this size on come from the system directly: zero without being touched, in huge pages where it has them.
+#[cfg(unix)]
+const LARGE: usize = 1 << 20;
+
+/// Aligned zero bytes.
+fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
+    #[cfg(unix)]
+    if bytes >= LARGE {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: an anonymous mapping at an address of the system's choice touches no memory of ours.
+        let data = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
+        if data == libc::MAP_FAILED {
+            return None;
+        }
+        #[cfg(target_os = "linux")]
+        // SAFETY: the mapping is ours; the advice changes no content. Its failure costs speed alone.
+        unsafe {
+            libc::madvise(data, bytes, libc::MADV_HUGEPAGE);
+        }
+        return NonNull::new(data.cast());
+    }
+    let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
+    // SAFETY: the layout is not empty: sizes include one line to spare.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// Gives back what `zeroed` gave.
+///
+/// # Safety
+/// `data` came from `zeroed(bytes)` and is not used any more.
+unsafe fn release(data: NonNull<u8>, bytes: usize) {
+    #[cfg(unix)]
+    if bytes >= LARGE {
+        // SAFETY: the mapping of this size that `zeroed` made.
+        unsafe { libc::munmap(data.as_ptr().cast(), bytes) };
+        return;
+    }
+    // SAFETY: the size and alignment with which `zeroed` allocated it.
+    unsafe { dealloc(data.as_ptr(), Layout::from_size_align_unchecked(bytes, ALIGN)) }
 }
 
 /// Blocks that were given back, for the next call.
@@ -101,22 +134,26 @@ impl<E> Default for Arenas<E> {
 }
 
 impl<E: Element> Arenas<E> {
+    /// A block of this length is never too large for a request.
+    const SMALL: usize = 16 * 1024;
     /// How many blocks wait at most; more are freed.
     const KEEP: usize = 16;
 
     /// A block of at least `length` elements, with anything in it: the smallest that fits, unless it is far too large.
+    /// Where none fits, a new block takes the place of the largest, so a pool holds no more blocks than were ever used
+    /// at once.
     pub fn take(&self, length: usize) -> Result<Memory<E>> {
         // Never waits: after a fork the lock may be held by a thread that does not exist.
         let Ok(mut free) = self.free.try_lock() else { return Memory::new(length) };
-        let fits = |m: &Memory<E>| m.len() >= length && m.len() / 4 <= length;
-        let best = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len());
-        match best {
-            Some(index) => Ok(free.swap_remove(index)),
-            None => {
-                drop(free);
-                Memory::new(length)
-            }
+        let fits = |m: &Memory<E>| m.len() >= length && m.len() / 4 <= length.max(Self::SMALL);
+        if let Some(best) = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len()) {
+            return Ok(free.swap_remove(best));
         }
+        if let Some(largest) = (0..free.len()).max_by_key(|&i| free[i].len()) {
+            drop(free.swap_remove(largest));
+        }
+        drop(free);
+        Memory::new(length)
     }
 
     /// Takes a block back.

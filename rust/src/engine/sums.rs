@@ -49,7 +49,8 @@ impl<E: Element> Sums<E> {
             .iter()
             .flat_map(|p| p.buffers.iter().filter(|b| own(b.class)).map(|b| rows(p, b.class) * b.stride))
             .sum::<usize>();
-        let memory: Memory<E> = Memory::new(size.max(1))?;
+        let mut memory = call.arenas.take(size.max(1))?;
+        memory.slice_mut()[..size].fill(E::default());
         let mut at = 0;
         let mut bound = Vec::new();
         for (index, plan) in plans.iter().enumerate() {
@@ -140,8 +141,7 @@ impl<E: Element> Sums<E> {
                 }
             }
         }
-        // The totals' memory lives until here.
-        drop(self.memory);
+        call.arenas.give(self.memory);
         Ok(())
     }
 }

@@ -95,7 +95,7 @@ fn pass(forward: &Graph, input_gradients: bool, recomputed: &BTreeSet<NodeId>) -
     };
     let mut incoming = Vec::new();
     for state in &forward.states {
-        let gradient = builder.state(&state.name, &forward.ty(state.node).shape);
+        let gradient = builder.state(&format!("d{}", state.name), &forward.ty(state.node).shape);
         shared.add(state.next, gradient);
         incoming.push(gradient);
     }

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::constants::Constants;
 use super::gemm::tallest;
 use super::scratch::with_scratch;
-use super::simd::V;
+use super::simd::{V, prefetch};
 use super::tables::Path;
 
 /// `total[m][v] += part` for each window in order, where part is one chain from +0 over the rows of the window's
@@ -59,12 +59,14 @@ pub struct Segment<E> {
 }
 
 /// Rows of the operands that are copied at a time.
-const ROWS: usize = 128;
+const ROWS: usize = 64;
 /// Tiles of the total (each of [`tallest`] rows) and panels (each of two vectors) that share copied operands.
 const TILES: usize = 32;
-const PANELS: usize = 4;
+const PANELS: usize = 8;
 /// Elements between copied tiles, and between copied panels, lest they meet in the same sets of the cache.
 const GAP: usize = 16;
+/// How many rows ahead of the copying memory is asked for.
+const AHEAD: usize = 8;
 /// Runs of rows that are copied at a time.
 const RUNS: usize = 64;
 
@@ -256,6 +258,7 @@ impl<E: Constants> WithSimd for CopyOperands<'_, E> {
                             continue;
                         }
                         let from = run.from.a.add(i * run.from.a_stride + copied.row + tile * height);
+                        prefetch(from.wrapping_add(AHEAD * run.from.a_stride));
                         if count == height {
                             copy_nonoverlapping(from, to, height);
                         } else {
@@ -267,6 +270,7 @@ impl<E: Constants> WithSimd for CopyOperands<'_, E> {
                     let from = run.from.b.add(i * run.from.b_stride + copied.column);
                     for k in (0..v).step_by(lanes) {
                         let to = copied.panel(k / (2 * lanes), 2 * lanes).add(r * 2 * lanes + k % (2 * lanes));
+                        prefetch(from.wrapping_add(AHEAD * run.from.b_stride + k));
                         if k + lanes <= v {
                             V::load(s, from.add(k)).store(to);
                         } else {
@@ -351,6 +355,7 @@ unsafe fn run<P: Path, E: Constants, const HEIGHT: usize, const WIDTH: usize, co
     WIDTH
 }
 
+#[expect(clippy::needless_range_loop, reason = "the indices address memory as well as registers")]
 impl<E: Constants, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize> WithSimd
     for Tile<'_, E, HEIGHT, WIDTH, VECTORS>
 {

@@ -6,7 +6,7 @@
 use super::simd::Lanes;
 
 /// The constants of one element type. Bits are those of the type's integer of the same size.
-pub trait Constants: Lanes {
+pub(super) trait Constants: Lanes {
     /// The sign bit.
     const SIGN: Self::Bits;
     /// All but the sign bit.

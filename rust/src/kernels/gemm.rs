@@ -126,6 +126,7 @@ unsafe fn tile<P: Path, E: Constants, const ROWS: usize, const PANELS: usize, co
     PANELS
 }
 
+#[expect(clippy::needless_range_loop, reason = "the indices address memory as well as registers")]
 impl<E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize> WithSimd
     for Tile<'_, E, ROWS, PANELS, VECTORS>
 {

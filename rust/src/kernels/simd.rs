@@ -12,7 +12,7 @@ use pulp::bytemuck::cast;
 use super::element::Element;
 
 /// An element type as pulp sees it: its vector and mask types, and the operations on them.
-pub trait Lanes: Element {
+pub(super) trait Lanes: Element {
     type Vector<S: Simd>: Copy;
     type Mask<S: Simd>: Copy;
     type Bits: Copy;
@@ -122,8 +122,21 @@ fn upper_shr<S: Simd>(s: S, a: S::f64s, n: u32) -> S::f64s {
     }
 });
 
+/// Asks for the cache line of an address, which need not be valid, where the architecture has a stable way to.
+#[inline(always)]
+pub(super) fn prefetch<E>(p: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch does not access memory.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// A vector of `E` on the instruction set `S`, with operators.
-pub struct V<S: Simd, E: Lanes> {
+pub(super) struct V<S: Simd, E: Lanes> {
     s: S,
     v: E::Vector<S>,
 }
@@ -137,7 +150,7 @@ impl<S: Simd, E: Lanes> Clone for V<S, E> {
 impl<S: Simd, E: Lanes> Copy for V<S, E> {}
 
 /// The result of a comparison of two vectors.
-pub struct Mask<S: Simd, E: Lanes> {
+pub(super) struct Mask<S: Simd, E: Lanes> {
     s: S,
     m: E::Mask<S>,
 }
@@ -153,7 +166,7 @@ impl<S: Simd, E: Lanes> Copy for Mask<S, E> {}
 impl<S: Simd, E: Lanes> Mask<S, E> {
     /// `a` where the mask holds, else `b`.
     #[inline(always)]
-    pub fn select(self, a: V<S, E>, b: V<S, E>) -> V<S, E> {
+    pub(super) fn select(self, a: V<S, E>, b: V<S, E>) -> V<S, E> {
         V { s: self.s, v: <E as Lanes>::select(self.s, self.m, a.v, b.v) }
     }
 }
@@ -178,7 +191,7 @@ macro_rules! bitwise {
     ($($(#[$doc:meta])* $name:ident),*) => {
         $($(#[$doc])*
         #[inline(always)]
-        pub fn $name(self, other: Self) -> Self {
+        pub(super) fn $name(self, other: Self) -> Self {
             V { s: self.s, v: <E as Lanes>::$name(self.s, self.v, other.v) }
         })*
     };
@@ -186,10 +199,10 @@ macro_rules! bitwise {
 
 impl<S: Simd, E: Lanes> V<S, E> {
     /// Elements in a vector.
-    pub const LANES: usize = size_of::<E::Vector<S>>() / size_of::<E>();
+    pub(super) const LANES: usize = size_of::<E::Vector<S>>() / size_of::<E>();
 
     #[inline(always)]
-    pub fn splat(s: S, x: E) -> Self {
+    pub(super) fn splat(s: S, x: E) -> Self {
         V { s, v: <E as Lanes>::splat(s, x) }
     }
 
@@ -198,7 +211,7 @@ impl<S: Simd, E: Lanes> V<S, E> {
     /// # Safety
     /// `LANES` elements from `p` must be readable.
     #[inline(always)]
-    pub unsafe fn load(s: S, p: *const E) -> Self {
+    pub(super) unsafe fn load(s: S, p: *const E) -> Self {
         // SAFETY: the caller's promise; the read does not ask for alignment.
         V { s, v: unsafe { p.cast::<E::Vector<S>>().read_unaligned() } }
     }
@@ -208,56 +221,56 @@ impl<S: Simd, E: Lanes> V<S, E> {
     /// # Safety
     /// `LANES` elements from `p` must be writable.
     #[inline(always)]
-    pub unsafe fn store(self, p: *mut E) {
+    pub(super) unsafe fn store(self, p: *mut E) {
         // SAFETY: the caller's promise; the write does not ask for alignment.
         unsafe { p.cast::<E::Vector<S>>().write_unaligned(self.v) }
     }
 
     /// The first element.
     #[inline(always)]
-    pub fn first(self) -> E {
+    pub(super) fn first(self) -> E {
         // SAFETY: a vector begins with its first element.
         unsafe { core::ptr::from_ref(&self.v).cast::<E>().read_unaligned() }
     }
 
     /// The same constant in all lanes of a vector like this one.
     #[inline(always)]
-    pub fn constant(self, x: E) -> Self {
+    pub(super) fn constant(self, x: E) -> Self {
         V::splat(self.s, x)
     }
 
     /// The same bits in all lanes of a vector like this one.
     #[inline(always)]
-    pub fn bits(self, x: E::Bits) -> Self {
+    pub(super) fn bits(self, x: E::Bits) -> Self {
         V { s: self.s, v: <E as Lanes>::splat_bits(self.s, x) }
     }
 
     #[inline(always)]
-    pub fn sqrt(self) -> Self {
+    pub(super) fn sqrt(self) -> Self {
         V { s: self.s, v: <E as Lanes>::sqrt(self.s, self.v) }
     }
 
     /// self × b + c, rounded once.
     #[inline(always)]
-    pub fn fma(self, b: Self, c: Self) -> Self {
+    pub(super) fn fma(self, b: Self, c: Self) -> Self {
         V { s: self.s, v: <E as Lanes>::fma(self.s, self.v, b.v, c.v) }
     }
 
     /// c − self × b, rounded once.
     #[inline(always)]
-    pub fn fnma(self, b: Self, c: Self) -> Self {
+    pub(super) fn fnma(self, b: Self, c: Self) -> Self {
         V { s: self.s, v: <E as Lanes>::fnma(self.s, self.v, b.v, c.v) }
     }
 
     /// self < other; false where either is NaN.
     #[inline(always)]
-    pub fn lt(self, other: Self) -> Mask<S, E> {
+    pub(super) fn lt(self, other: Self) -> Mask<S, E> {
         Mask { s: self.s, m: <E as Lanes>::lt(self.s, self.v, other.v) }
     }
 
     /// self = other; false where either is NaN.
     #[inline(always)]
-    pub fn eq(self, other: Self) -> Mask<S, E> {
+    pub(super) fn eq(self, other: Self) -> Mask<S, E> {
         Mask { s: self.s, m: <E as Lanes>::eq(self.s, self.v, other.v) }
     }
 
@@ -276,13 +289,13 @@ impl<S: Simd, E: Lanes> V<S, E> {
 
     /// See [`Lanes::upper_shl`].
     #[inline(always)]
-    pub fn upper_shl(self, n: u32) -> Self {
+    pub(super) fn upper_shl(self, n: u32) -> Self {
         V { s: self.s, v: <E as Lanes>::upper_shl(self.s, self.v, n) }
     }
 
     /// See [`Lanes::upper_shr`].
     #[inline(always)]
-    pub fn upper_shr(self, n: u32) -> Self {
+    pub(super) fn upper_shr(self, n: u32) -> Self {
         V { s: self.s, v: <E as Lanes>::upper_shr(self.s, self.v, n) }
     }
 }

@@ -111,7 +111,7 @@ pub struct Kernels<E: 'static> {
 }
 
 /// A path as a type: its `Simd` and how to get hold of it.
-pub trait Path {
+pub(super) trait Path {
     type Simd: Simd;
     const ISA: Isa;
 
@@ -158,17 +158,15 @@ path!(Avx512Path, pulp::x86::V4, Isa::Avx512);
 #[cfg(target_arch = "aarch64")]
 path!(NeonPath, pulp::aarch64::Neon, Isa::Neon);
 
-impl<E: Constants> Kernels<E> {
-    const fn of<P: Path>() -> Self {
-        Kernels {
-            isa: P::ISA,
-            panel: 2 * V::<P::Simd, E>::LANES,
-            gemm: gemm::<P, E>,
-            accumulate: accumulate::<P, E>,
-            block: block::<P, E>,
-            reduce: reduce::<P, E>,
-            broadcast: broadcast::<P, E>,
-        }
+const fn table<P: Path, E: Constants>() -> Kernels<E> {
+    Kernels {
+        isa: P::ISA,
+        panel: 2 * V::<P::Simd, E>::LANES,
+        gemm: gemm::<P, E>,
+        accumulate: accumulate::<P, E>,
+        block: block::<P, E>,
+        reduce: reduce::<P, E>,
+        broadcast: broadcast::<P, E>,
     }
 }
 
@@ -176,13 +174,13 @@ macro_rules! tables {
     ($name:ident, $type:ty) => {
         /// The table of a path, where this architecture has it. To be given out only where the processor has it too.
         pub(super) fn $name(isa: Isa) -> Option<&'static Kernels<$type>> {
-            static SCALAR: Kernels<$type> = Kernels::of::<ScalarPath>();
+            static SCALAR: Kernels<$type> = table::<ScalarPath, $type>();
             #[cfg(target_arch = "x86_64")]
-            static AVX2: Kernels<$type> = Kernels::of::<Avx2Path>();
+            static AVX2: Kernels<$type> = table::<Avx2Path, $type>();
             #[cfg(target_arch = "x86_64")]
-            static AVX512: Kernels<$type> = Kernels::of::<Avx512Path>();
+            static AVX512: Kernels<$type> = table::<Avx512Path, $type>();
             #[cfg(target_arch = "aarch64")]
-            static NEON: Kernels<$type> = Kernels::of::<NeonPath>();
+            static NEON: Kernels<$type> = table::<NeonPath, $type>();
             match isa {
                 Isa::Scalar => Some(&SCALAR),
                 #[cfg(target_arch = "x86_64")]

@@ -66,7 +66,7 @@ impl<E: Element> Model<E> {
         Ok(Output { y: tape.y, states: tape.states })
     }
 
-    /// All states after each step (steps, rows, width), or (rows, steps, width) if `batch_first`; zero past a row's end.
+    /// All states after each step (steps, rows, width), whatever the layout of the input; zero past a row's end.
     pub fn all_states(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Vec<Vec<E>>> {
         let steps = input.steps * input.rows;
         let mut all: Vec<Vec<E>> = self.chain.states.iter().map(|s| vec![E::default(); steps * s.width]).collect();
@@ -237,7 +237,8 @@ impl<E: Element> Model<E> {
             let mut index = first;
             for (stage, slots) in carry.slots.iter().enumerate() {
                 for (state, &(_, _, width)) in slots.iter().enumerate() {
-                    let view = job.shape.view(all[index].as_mut_ptr(), width, 0, width, job.flip);
+                    let shape = Shape { batch_first: false, ..*job.shape };
+                    let view = shape.view(all[index].as_mut_ptr(), width, 0, width, job.flip);
                     sinks.push(Sink { stage, what: What::State(state), view });
                     index += 1;
                 }

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A list of arrays, one for each state.
+type Arrays = Vec<Py<PyAny>>;
+
 /// A chain of layers with its parameters. Threads may share it; the GIL is released during work.
 #[pyclass(frozen, module = "rnnrs._core")]
 pub(super) struct Model {
@@ -124,7 +127,7 @@ impl Model {
         training: bool,
         #[pyo3(from_py_with = whole::seed)] seed: u64,
         #[pyo3(from_py_with = whole::position)] position: u64,
-    ) -> PyResult<(Py<PyAny>, Vec<Py<PyAny>>)> {
+    ) -> PyResult<(Py<PyAny>, Arrays)> {
         typed!(&self.inner, model => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
             let (call, draw) = (arguments.borrow(), Draw { seed, position });
@@ -180,7 +183,7 @@ impl Model {
         typed!(&self.inner, model, Same => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
             let draw = Draw { seed, position };
-            Tape::record(py, model, &arguments, checkpoint, (training, draw), |inner| Same(inner))
+            Tape::record(py, model, &arguments, checkpoint, (training, draw), Same)
         })
     }
 
@@ -201,7 +204,7 @@ impl Model {
         training: bool,
         #[pyo3(from_py_with = whole::seed)] seed: u64,
         #[pyo3(from_py_with = whole::position)] position: u64,
-    ) -> PyResult<(f64, f64, Gradients, Vec<Py<PyAny>>)> {
+    ) -> PyResult<(f64, f64, Gradients, Arrays)> {
         typed!(&self.inner, model, Same => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
             let targets = Targets::read(&model.chain, &arguments, loss, targets, weights)?;
@@ -209,7 +212,7 @@ impl Model {
             let crate::Training { value, total, gradients, states } = work(py, |interrupt| {
                 model.value_and_grad(call.input, &target, call.state(), call.options(training, draw, interrupt))
             })?;
-            let gradients = Gradients::new(py, model, gradients, None, arguments.rows, |inner| Same(inner))?;
+            let gradients = Gradients::new(py, model, gradients, None, arguments.rows, Same)?;
             Ok((value, total, gradients, state_arrays(py, &model.chain, states, arguments.rows)?))
         })
     }
@@ -226,7 +229,7 @@ impl Model {
         state: Option<Vec<Bound<'_, PyAny>>>,
         lengths: Option<&Bound<'_, PyAny>>,
         batch_first: bool,
-    ) -> PyResult<(f64, f64, Py<PyAny>, Vec<Py<PyAny>>)> {
+    ) -> PyResult<(f64, f64, Py<PyAny>, Arrays)> {
         typed!(&self.inner, model => {
             let arguments = Arguments::read(&model.chain, x, state, lengths, batch_first)?;
             let targets = Targets::read(&model.chain, &arguments, loss, targets, weights)?;
@@ -241,7 +244,7 @@ impl Model {
 
     #[pyo3(signature = (batch_size=1))]
     fn stream(&self, py: Python<'_>, #[pyo3(from_py_with = whole::batch_size)] batch_size: usize) -> PyResult<Stream> {
-        typed!(&self.inner, model, Same => Stream::new(py, model, batch_size, |inner| Same(inner)))
+        typed!(&self.inner, model, Same => Stream::new(py, model, batch_size, Same))
     }
 
     fn explain(&self, py: Python<'_>) -> PyResult<String> {

@@ -73,7 +73,7 @@ impl Tape {
     ) -> PyResult<Gradients> {
         typed!(&self.inner, held, Same => {
             let (gradients, shape) = (held.backward(py, dy, dstate)?, &held.x[..]);
-            Gradients::new(py, &held.model, gradients, Some(shape), held.rows, |inner| Same(inner))
+            Gradients::new(py, &held.model, gradients, Some(shape), held.rows, Same)
         })
     }
 }

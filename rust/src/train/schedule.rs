@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// - cosine: floor + (1 − floor) · (1 + cos(π n / (total − warmup))) / 2, then floor (Loshchilov and Hutter, *SGDR*,
 ///   ICLR 2017, eq. 5); `total` counts the updates until there with those of the warm-up, 0 ≤ `floor` ≤ 1
 ///
-/// and during the warm-up it rises linearly from 0 to 1.
+/// and during a warm-up of w updates it is (update + 1) / w, so that the first update is not lost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule(Kind);
 
@@ -71,7 +71,7 @@ impl Schedule {
     pub fn factor(&self, update: u64) -> f64 {
         let (Kind::Constant { warmup } | Kind::Step { warmup, .. } | Kind::Cosine { warmup, .. }) = self.0;
         if update < warmup {
-            return update as f64 / warmup as f64;
+            return (update + 1) as f64 / warmup as f64;
         }
         let n = update - warmup;
         match self.0 {
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(factors("{\"schedule\":\"constant\"}", [0, 7, u64::MAX]), [1.0; 3]);
         assert_eq!(
             factors("{\"schedule\":\"constant\",\"warmup\":4}", [0, 1, 2, 3, 4, 5]),
-            [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+            [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
         );
         assert_eq!(
             factors("{\"schedule\":\"step\",\"every\":3,\"gamma\":0.5}", [0, 2, 3, 5, 6, 30, u64::MAX]),
@@ -153,10 +153,10 @@ mod tests {
         );
         assert_eq!(
             factors("{\"schedule\":\"step\",\"every\":3,\"gamma\":0.5,\"warmup\":2}", [1, 2, 4, 5]),
-            [0.5, 1.0, 1.0, 0.5]
+            [1.0, 1.0, 1.0, 0.5]
         );
         let cosine = "{\"schedule\":\"cosine\",\"total\":12,\"floor\":0.2,\"warmup\":4}";
-        let expected = [0.0, 0.5, 1.0, 0.2 + 0.4 * (1.0 + 0.5f64.sqrt()), 0.6, 0.2, 0.2];
+        let expected = [0.25, 0.75, 1.0, 0.2 + 0.4 * (1.0 + 0.5f64.sqrt()), 0.6, 0.2, 0.2];
         for (factor, expected) in factors(cosine, [0, 2, 4, 6, 8, 12, 99]).iter().zip(expected) {
             assert!((factor - expected).abs() < 1e-15, "{factor} {expected}");
         }
