@@ -219,6 +219,23 @@ def replaced(old, new):
     return edit_spec(change)
 
 
+def edit_graph(change):
+    """A change to the first cell's graph, in place."""
+
+    def edit(header, body):
+        graphs = json.loads(header["__metadata__"]["model.graphs"])
+        change(graphs[0])
+        header["__metadata__"]["model.graphs"] = json.dumps(graphs)
+        return header, body
+
+    return edit
+
+
+def applied(graph):
+    """A node in the middle of the graph that applies a primitive."""
+    return [node for node in graph["nodes"] if node["node"] == "apply"][10]
+
+
 def tensor_named(header):
     return next(name for name in header if name != "__metadata__")
 
@@ -290,7 +307,7 @@ def edit_infinity(header, body):
 
 
 def edit_notes(header, body):
-    header["__metadata__"]["rnnrs.python"] = "[1, 2]"
+    header["__metadata__"]["python"] = "[1, 2]"
     return header, body
 
 
@@ -308,6 +325,26 @@ FORGERIES = {
     "too many layers": replaced('"num_layers":2', '"num_layers":2000000000'),
     "fewer layers": replaced('"num_layers":2', '"num_layers":1'),
     "deep JSON": edit_spec(lambda text: "[" * 200000 + "]" * 200000),
+    "a later version of graphs": edit_graph(lambda g: g.update(format=2)),
+    "no nodes": edit_graph(lambda g: g.update(nodes=[])),
+    "too many nodes": edit_graph(lambda g: g.update(nodes=g["nodes"] + [g["nodes"][-1]] * 300000)),
+    "an unknown primitive": edit_graph(lambda g: applied(g).update(primitive="sigmoidal")),
+    "a later primitive": edit_graph(lambda g: applied(g).update(version=9)),
+    "a cycle": edit_graph(lambda g: applied(g).update(args=[g["nodes"].index(applied(g))])),
+    "a node that sees a later one": edit_graph(lambda g: applied(g).update(args=[len(g["nodes"]) - 1])),
+    "a node that is not there": edit_graph(lambda g: applied(g).update(args=[10**6])),
+    "a node below zero": edit_graph(lambda g: applied(g).update(args=[-1])),
+    "no arguments": edit_graph(lambda g: applied(g).update(args=[])),
+    "too many arguments": edit_graph(lambda g: applied(g).update(args=[0] * 50)),
+    "unknown attributes": edit_graph(lambda g: applied(g)["attributes"].update(colour=1)),
+    "a state without a next": edit_graph(lambda g: g.update(states=[])),
+    "a state that is not there": edit_graph(lambda g: g["states"][0].update(next=10**6)),
+    "an output that is not there": edit_graph(lambda g: g.update(outputs=[10**6])),
+    "no output": edit_graph(lambda g: g.update(outputs=[])),
+    "parameters of another shape": edit_graph(lambda g: g["nodes"][2].update(shape=[9, 4])),
+    "parameters without a shape": edit_graph(lambda g: g["nodes"][2].pop("shape")),
+    "parameters that overflow": edit_graph(lambda g: g["nodes"][2].update(shape=[2**62, 2**62])),
+    "a parameter named twice": edit_graph(lambda g: g["nodes"][2].update(name="weight_ih")),
     "another name": edit_name,
     "another shape": edit_shape,
     "another type": edit_type,

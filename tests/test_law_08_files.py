@@ -62,13 +62,18 @@ def saved(tmp_path, request):
     model = small(getattr(request, "param", 0))
     path = tmp_path / "model.safetensors"
     model.save(path)
+    rnnrs._core.Model.from_bytes(path.read_bytes())  # what load reads a file with
     return path, path.read_bytes()
 
 
-def refused(path, data):
-    path.write_bytes(data)
+def refused(path, data, on_disk=True):
+    """Neither the bytes nor, where it is worth the time, a file of them are taken for a model."""
     with pytest.raises(rnnrs.FileError):
-        rnnrs.load(path)
+        rnnrs._core.Model.from_bytes(data)
+    if on_disk:
+        path.write_bytes(data)
+        with pytest.raises(rnnrs.FileError):
+            rnnrs.load(path)
 
 
 some = pytest.mark.parametrize("saved", [0, len(CELLS) // 2, len(CELLS) - 1], indirect=True)
@@ -81,14 +86,14 @@ def test_every_changed_byte_is_noticed(saved, at_length):
     for k in range(len(data)):
         # 0x20 turns a letter's case and a space into nothing: the gentlest change that JSON and hexadecimals know.
         for change in range(1, 256) if at_length else (0x20, int(rng.integers(1, 256))):
-            refused(path, data[:k] + bytes([data[k] ^ change]) + data[k + 1 :])
+            refused(path, data[:k] + bytes([data[k] ^ change]) + data[k + 1 :], on_disk=k % 50 == 0 and change == 0x20)
 
 
 @some
 def test_every_cut_is_noticed(saved):
     path, data = saved
     for length in range(len(data)):
-        refused(path, data[:length])
+        refused(path, data[:length], on_disk=length % 50 == 0)
 
 
 @some
@@ -108,7 +113,7 @@ def test_exchanged_bytes_are_noticed(saved):
         if data[a] != data[b]:
             swapped = bytearray(data)
             swapped[a], swapped[b] = swapped[b], swapped[a]
-            refused(path, bytes(swapped))
+            refused(path, bytes(swapped), on_disk=False)
 
 
 @given(data=st.binary(max_size=400))

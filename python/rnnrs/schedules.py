@@ -1,7 +1,7 @@
 """Schedules: the factor that an optimizer's learning rate takes at each update.
 
-All but ReduceOnPlateau are functions of the number of the update, and take ``warmup``: over that many updates the
-factor rises linearly from zero (Vaswani et al. 2017).
+All take ``warmup``: over that many updates the factor is (update + 1) / warmup (Vaswani et al. 2017); what follows
+counts from its end.
 """
 
 from __future__ import annotations

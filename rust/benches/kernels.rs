@@ -3,6 +3,8 @@
 //! Throughput is given in elements: for products and gradients a multiply-add counts as two, so that "Gelem/s" reads as
 //! GFLOP/s; for elementwise programs an element of the result counts as one.
 
+#![allow(missing_docs, reason = "criterion_group! makes a public function")]
+
 use std::hint::black_box;
 use std::ptr::null;
 

@@ -83,16 +83,20 @@ def clip_norm(gradients, limit):
 
 
 def schedule(spec, update):
-    """The factor on the learning rate at the given update, counted from zero."""
+    """The factor on the learning rate at an update, counted from zero: (update + 1) / warmup, and then the schedule.
+
+    The schedule counts from the end of the warm-up; a cosine's total includes it.
+    """
     warmup = spec.get("warmup", 0)
-    rise = min(1.0, (update + 1) / warmup) if warmup else 1.0
+    if update < warmup:
+        return (update + 1) / warmup
+    update -= warmup
     kind = spec["schedule"]
     if kind == "constant":
-        return rise
+        return 1.0
     if kind == "step":
-        return rise * spec["gamma"] ** (update // spec["every"])
+        return spec["gamma"] ** (update // spec["every"])
     if kind == "cosine":
-        floor = spec.get("floor", 0.0)
-        part = min(update / spec["total"], 1.0)
-        return rise * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * part)))
+        floor, total = spec.get("floor", 0.0), spec["total"] - warmup
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(update / total, 1.0)))
     raise ValueError(kind)

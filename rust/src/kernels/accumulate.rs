@@ -93,15 +93,22 @@ pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'
     });
 }
 
-/// Rows of one segment; `ends` where they are the last of their window.
+/// Rows of one segment.
 #[derive(Clone, Copy)]
 struct Run<E> {
     rows: usize,
     from: Segment<E>,
+}
+
+/// Rows of one window; `ends` where they are its last.
+#[derive(Clone, Copy)]
+struct Span {
+    rows: usize,
     ends: bool,
 }
 
-/// The next rows in order, at most [`ROWS`] of them, as runs. A window may begin before a stretch and end after it.
+/// The next rows in order, at most [`ROWS`] of them: where they come from, and where windows end among them. A window
+/// may begin before a stretch and end after it.
 struct Stretch<'a, E> {
     accumulate: &'a Accumulate<'a, E>,
     windows: &'a [Window],
@@ -110,8 +117,10 @@ struct Stretch<'a, E> {
     segment: usize,
     row: usize,
     runs: [Run<E>; RUNS],
-    count: usize,
-    /// The first run continues the window of the last stretch, whose sums so far are in memory.
+    run_count: usize,
+    spans: [Span; RUNS],
+    span_count: usize,
+    /// The first span continues the window of the last stretch, whose sums so far are in memory.
     continues: bool,
     /// The first window to end replaces the total.
     replaces: bool,
@@ -119,79 +128,84 @@ struct Stretch<'a, E> {
 
 impl<'a, E: Constants> Stretch<'a, E> {
     fn new(accumulate: &'a Accumulate<'a, E>) -> Self {
-        let nothing = Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 };
-        let runs = [Run { rows: 0, from: nothing, ends: true }; RUNS];
         // A fresh total without windows is zero, as if there were an empty one.
         const EMPTY: &[Window] = &[Window { first: 0, count: 0 }];
         let windows = if accumulate.fresh && accumulate.windows.is_empty() { EMPTY } else { accumulate.windows };
+        let from = Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 };
         Stretch {
             accumulate,
             windows,
             window: 0,
             segment: 0,
             row: 0,
-            runs,
-            count: 0,
+            runs: [Run { rows: 0, from }; RUNS],
+            run_count: 0,
+            spans: [Span { rows: 0, ends: true }; RUNS],
+            span_count: 0,
             continues: false,
             replaces: false,
         }
     }
 
+    fn runs(&self) -> &[Run<E>] {
+        &self.runs[..self.run_count]
+    }
+
+    fn spans(&self) -> &[Span] {
+        &self.spans[..self.span_count]
+    }
+
     /// Goes to the next stretch; whether there is one.
     fn advance(&mut self) -> bool {
-        let all = self.accumulate;
-        self.continues = self.count > 0 && !self.runs[self.count - 1].ends;
-        self.replaces = all.fresh && self.window == 0;
-        self.count = 0;
-        let mut inside = self.continues;
+        let segments = self.accumulate.segments;
+        self.continues = self.spans().last().is_some_and(|span| !span.ends);
+        self.replaces = self.accumulate.fresh && self.window == 0;
+        self.run_count = 0;
+        self.span_count = 0;
         let mut left = ROWS;
         while let Some(window) = self.windows.get(self.window) {
-            if self.segment == window.count {
-                // The window ends with its last run, or with an empty one where it has none here.
-                if self.count == 0 || !inside {
-                    if self.count == RUNS {
-                        break;
-                    }
-                    self.push(0, 0);
+            // A span for this window, if it has none here.
+            if self.spans().last().is_none_or(|span| span.ends) {
+                if self.span_count == RUNS {
+                    break;
                 }
-                self.runs[self.count - 1].ends = true;
-                inside = false;
+                self.spans[self.span_count] = Span { rows: 0, ends: false };
+                self.span_count += 1;
+            }
+            let span = &mut self.spans[self.span_count - 1];
+            if self.segment == window.count {
+                span.ends = true;
                 self.window += 1;
                 self.segment = 0;
                 continue;
             }
-            let rows = all.segments[window.first + self.segment].rows - self.row;
-            let taken = rows.min(left);
-            if taken > 0 {
-                if self.count == RUNS {
+            let from = segments[window.first + self.segment];
+            let rows = (from.rows - self.row).min(left);
+            if rows > 0 {
+                if self.run_count == RUNS {
                     break;
                 }
-                self.push(window.first + self.segment, taken);
-                inside = true;
-                left -= taken;
-                self.row += taken;
-            } else if rows > 0 {
+                self.runs[self.run_count] = Run { rows, from: from.skip(self.row) };
+                self.run_count += 1;
+                span.rows += rows;
+                left -= rows;
+                self.row += rows;
+            }
+            if self.row < from.rows {
                 break;
             }
-            if taken == rows {
-                self.segment += 1;
-                self.row = 0;
-            }
+            self.segment += 1;
+            self.row = 0;
         }
-        self.count > 0
+        self.span_count > 0
     }
+}
 
-    fn push(&mut self, segment: usize, rows: usize) {
-        let from = match self.accumulate.segments.get(segment) {
-            Some(from) if rows > 0 => Segment {
-                a: if from.a.is_null() { from.a } else { from.a.wrapping_add(self.row * from.a_stride) },
-                b: from.b.wrapping_add(self.row * from.b_stride),
-                ..*from
-            },
-            _ => Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 },
-        };
-        self.runs[self.count] = Run { rows, from, ends: false };
-        self.count += 1;
+impl<E> Segment<E> {
+    /// The rows from one on, as far as the pointers go.
+    fn skip(self, rows: usize) -> Self {
+        let a = if self.a.is_null() { self.a } else { self.a.wrapping_add(rows * self.a_stride) };
+        Segment { a, b: self.b.wrapping_add(rows * self.b_stride), ..self }
     }
 }
 
@@ -242,41 +256,46 @@ impl<E: Constants> WithSimd for CopyOperands<'_, E> {
         let g = copied.accumulate;
         let m = (g.m - copied.row).min(TILES * height);
         let v = (g.v - copied.column).min(PANELS * 2 * lanes);
+        let runs = copied.stretch.runs();
         let mut r = 0;
-        for run in &copied.stretch.runs[..copied.stretch.count] {
-            for i in 0..run.rows {
+        for (i, run) in runs.iter().enumerate() {
+            for j in 0..run.rows {
+                let row = run.from.skip(j);
+                // What is copied some rows later, here or in the next stretch; a wrong address costs nothing.
+                let later = match runs.get(i + 1) {
+                    Some(next) if j + AHEAD >= run.rows => next.from.skip(j + AHEAD - run.rows),
+                    _ => run.from.skip(j + AHEAD),
+                };
                 // SAFETY: the caller of `accumulate` promised m and v elements in each row; the scratch memory holds
                 // ROWS rows of every tile and panel.
                 unsafe {
                     for tile in 0..m.div_ceil(height) {
                         let to = copied.tile(tile).add(r * height);
                         let count = height.min(m - tile * height);
+                        let first = copied.row + tile * height;
                         if run.from.a.is_null() {
-                            for j in 0..count {
-                                *to.add(j) = E::from_f64(1.0);
+                            for k in 0..count {
+                                *to.add(k) = E::from_f64(1.0);
                             }
-                            continue;
-                        }
-                        let from = run.from.a.add(i * run.from.a_stride + copied.row + tile * height);
-                        prefetch(from.wrapping_add(AHEAD * run.from.a_stride));
-                        if count == height {
-                            copy_nonoverlapping(from, to, height);
+                        } else if count == height {
+                            prefetch(later.a.wrapping_add(first));
+                            copy_nonoverlapping(row.a.add(first), to, height);
                         } else {
-                            for j in 0..count {
-                                *to.add(j) = *from.add(j);
+                            for k in 0..count {
+                                *to.add(k) = *row.a.add(first + k);
                             }
                         }
                     }
-                    let from = run.from.b.add(i * run.from.b_stride + copied.column);
+                    let from = row.b.add(copied.column);
                     for k in (0..v).step_by(lanes) {
                         let to = copied.panel(k / (2 * lanes), 2 * lanes).add(r * 2 * lanes + k % (2 * lanes));
-                        prefetch(from.wrapping_add(AHEAD * run.from.b_stride + k));
                         if k + lanes <= v {
+                            prefetch(later.b.wrapping_add(copied.column + k));
                             V::load(s, from.add(k)).store(to);
                         } else {
                             V::splat(s, E::default()).store(to);
-                            for j in 0..v - k {
-                                *to.add(j) = *from.add(k + j);
+                            for k in k..v {
+                                *to.add(k % lanes) = *from.add(k);
                             }
                         }
                     }
@@ -388,8 +407,8 @@ impl<E: Constants, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize
             let mut b = copied.panel(panel, 2 * lanes).cast_const();
             let mut replaces = copied.stretch.replaces;
             let mut ends = true;
-            for run in &copied.stretch.runs[..copied.stretch.count] {
-                for _ in 0..run.rows {
+            for span in copied.stretch.spans() {
+                for _ in 0..span.rows {
                     for p in 0..WIDTH {
                         for v in 0..VECTORS {
                             let b = V::load(s, b.add(p * (ROWS * 2 * lanes + GAP) + v * lanes));
@@ -401,7 +420,7 @@ impl<E: Constants, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize
                     a = a.add(height);
                     b = b.add(2 * lanes);
                 }
-                ends = run.ends;
+                ends = span.ends;
                 if ends {
                     for i in 0..HEIGHT {
                         for p in 0..WIDTH {

@@ -32,32 +32,58 @@ pub struct Piece<E> {
     pub n: usize,
 }
 
-/// Writes packed weights; what no piece covers is zero, and a later piece overwrites an earlier one.
+/// Writes packed weights. The pieces must be disjoint; what none covers is zero.
 ///
 /// # Safety
 /// `out` must be writable for [`packed_len`] elements, every piece must lie within `columns` and `depth` and its source
 /// be readable, and no source may overlap `out`.
 pub unsafe fn pack<E: Element>(panel: usize, columns: usize, depth: usize, pieces: &[Piece<E>], out: *mut E) {
-    // SAFETY: the caller's promise; all bits zero is +0.
-    unsafe { out.write_bytes(0, packed_len(panel, columns, depth)) };
+    let covered: usize = pieces.iter().map(|piece| piece.k * piece.n).sum();
+    if covered < packed_len(panel, columns, depth) {
+        // SAFETY: the caller's promise; all bits zero is +0.
+        unsafe { out.write_bytes(0, packed_len(panel, columns, depth)) };
+    }
     for piece in pieces {
         let mut n = 0;
         while n < piece.n {
+            // The columns of this piece that lie in one panel.
             let column = piece.n0 + n;
             let first = column / panel * panel;
             let width = panel.min(columns - first);
             let run = (first + width - column).min(piece.n - n);
-            // SAFETY: the piece lies within the matrix, and this run of columns within one panel of it.
+            // SAFETY: the piece lies within the matrix, and these columns within the panel.
             unsafe {
-                let panel_start = out.add(first * depth + piece.k0 * width + (column - first));
-                let source = piece.src.add(n * piece.sn);
-                for k in 0..piece.k {
-                    for j in 0..run {
-                        *panel_start.add(k * width + j) = *source.add(k * piece.sk + j * piece.sn);
-                    }
-                }
+                let to = out.add(first * depth + piece.k0 * width + (column - first));
+                copy(piece.src.add(n * piece.sn), piece.sk, piece.sn, piece.k, run, to, width);
             }
             n += run;
+        }
+    }
+}
+
+/// Depths that are copied at a time where the source runs along the depth, so that the lines which are written stay in
+/// the first-level cache.
+const BLOCK: usize = 32;
+
+/// `to[k * width + n] = from[k * sk + n * sn]`.
+///
+/// # Safety
+/// All of these elements must be readable and writable.
+unsafe fn copy<E: Element>(from: *const E, sk: usize, sn: usize, depth: usize, run: usize, to: *mut E, width: usize) {
+    // SAFETY: the caller's promise, for each element that is named.
+    unsafe {
+        if sn == 1 {
+            for k in 0..depth {
+                to.add(k * width).copy_from_nonoverlapping(from.add(k * sk), run);
+            }
+            return;
+        }
+        for k0 in (0..depth).step_by(BLOCK) {
+            for n in 0..run {
+                for k in k0..depth.min(k0 + BLOCK) {
+                    *to.add(k * width + n) = *from.add(k * sk + n * sn);
+                }
+            }
         }
     }
 }

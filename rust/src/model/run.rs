@@ -66,11 +66,26 @@ impl<E: Element> Model<E> {
         Ok(Output { y: tape.y, states: tape.states })
     }
 
-    /// All states after each step (steps, rows, width), whatever the layout of the input; zero past a row's end.
-    pub fn all_states(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Vec<Vec<E>>> {
-        let steps = input.steps * input.rows;
-        let mut all: Vec<Vec<E>> = self.chain.states.iter().map(|s| vec![E::default(); steps * s.width]).collect();
-        self.run(&self.params(), input, state, options, None, Some(&mut all))?;
+    /// All states after each step (steps, rows, width), whatever the layout of the input. Past a row's end its states
+    /// stay what they were.
+    pub fn all_states(
+        &self,
+        input: Input<'_, E>,
+        state: Option<&[&[E]]>,
+        options: Options<'_>,
+    ) -> Result<Vec<Vec<E>>> {
+        let (steps, rows) = (input.steps, input.rows);
+        let mut all: Vec<Vec<E>> =
+            self.chain.states.iter().map(|s| vec![E::default(); steps * rows * s.width]).collect();
+        let tape = self.run(&self.params(), input, state, options, None, Some(&mut all))?;
+        for (all, last) in all.iter_mut().zip(&tape.states) {
+            let width = last.len() / rows.max(1);
+            for (row, &id) in tape.batch.order.iter().enumerate() {
+                for t in tape.batch.lengths[row]..steps {
+                    all[(t * rows + id) * width..][..width].copy_from_slice(&last[id * width..][..width]);
+                }
+            }
+        }
         Ok(all)
     }
 

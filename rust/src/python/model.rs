@@ -158,8 +158,8 @@ impl Model {
             let states = work(py, |interrupt| {
                 model.all_states(call.input, call.state(), call.options(training, draw, interrupt))
             })?;
-            let [first, second] = [arguments.shape()[0], arguments.shape()[1]];
-            let give = |(values, info): (_, &crate::layers::StateInfo)| array(py, values, &[first, second, info.width]);
+            let (steps, rows) = (arguments.steps, arguments.rows);
+            let give = |(values, info): (_, &crate::layers::StateInfo)| array(py, values, &[steps, rows, info.width]);
             states.into_iter().zip(&model.chain.states).map(give).collect()
         })
     }
