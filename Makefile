@@ -13,7 +13,6 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # maturin installs into the environment that these name, whichever the caller has active.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport CONDA_PREFIX
-# The tests run cargo and Python in many processes; colours and caches follow the caller.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 RUST := Cargo.toml Cargo.lock rust/Cargo.toml $(shell find rust/src -name '*.rs' 2>/dev/null)
@@ -26,7 +25,7 @@ help:  ## show this list
 demo: $(CORE) $(VENV)/.extra-progress $(VENV)/.extra-plot  ## train on real text, show what was learned, stream it, save it, load it
 	$(BIN)/rnnrs demo
 
-test: $(CORE) $(VENV)/.extra-test  ## every test that needs nothing but the extra `test`
+test: $(CORE) $(VENV)/.extra-test  ## all tests but those against torch
 	$(CARGO) test --locked --quiet
 	$(BIN)/python -m pytest -q -m "not torch"
 

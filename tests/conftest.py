@@ -21,7 +21,7 @@ common = {
     "phases": [phase for phase in Phase if phase is not Phase.explain],
 }
 settings.register_profile("quick", max_examples=6, derandomize=True, database=None, **common)
-settings.register_profile("full", max_examples=150, print_blob=True, **common)
+settings.register_profile("full", max_examples=100, print_blob=True, **common)
 settings.load_profile("quick")
 
 

@@ -363,7 +363,7 @@ fn check_reduce<E: Element>(rows: usize, n: usize, nan: Option<usize>, seed: u64
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn gemm(

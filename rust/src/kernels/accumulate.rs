@@ -1,6 +1,6 @@
 //! Parameter gradients: sums of outer products over time and batch, as one chain of fused multiply-adds per window.
 
-use core::ptr::{copy_nonoverlapping, null};
+use core::ptr::copy_nonoverlapping;
 
 use pulp::{Simd, WithSimd};
 
@@ -8,6 +8,7 @@ use super::constants::Constants;
 use super::gemm::tallest;
 use super::scratch::with_scratch;
 use super::simd::{V, prefetch};
+use super::stretch::{ROWS, Stretch};
 use super::tables::Path;
 
 /// `total[m][v] += part` for each window in order, where part is one chain from +0 over the rows of the window's
@@ -58,8 +59,6 @@ pub struct Segment<E> {
     pub rows: usize,
 }
 
-/// Rows of the operands that are copied at a time.
-const ROWS: usize = 64;
 /// Tiles of the total (each of [`tallest`] rows) and panels (each of two vectors) that share copied operands.
 const TILES: usize = 32;
 const PANELS: usize = 8;
@@ -67,8 +66,6 @@ const PANELS: usize = 8;
 const GAP: usize = 16;
 /// How many rows ahead of the copying memory is asked for.
 const AHEAD: usize = 8;
-/// Runs of rows that are copied at a time.
-const RUNS: usize = 64;
 
 /// # Safety
 /// The processor must have the path, and the argument be valid.
@@ -91,122 +88,6 @@ pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'
             }
         }
     });
-}
-
-/// Rows of one segment.
-#[derive(Clone, Copy)]
-struct Run<E> {
-    rows: usize,
-    from: Segment<E>,
-}
-
-/// Rows of one window; `ends` where they are its last.
-#[derive(Clone, Copy)]
-struct Span {
-    rows: usize,
-    ends: bool,
-}
-
-/// The next rows in order, at most [`ROWS`] of them: where they come from, and where windows end among them. A window
-/// may begin before a stretch and end after it.
-struct Stretch<'a, E> {
-    accumulate: &'a Accumulate<'a, E>,
-    windows: &'a [Window],
-    /// What comes after this stretch: a window, a segment within it, a row within that.
-    window: usize,
-    segment: usize,
-    row: usize,
-    runs: [Run<E>; RUNS],
-    run_count: usize,
-    spans: [Span; RUNS],
-    span_count: usize,
-    /// The first span continues the window of the last stretch, whose sums so far are in memory.
-    continues: bool,
-    /// The first window to end replaces the total.
-    replaces: bool,
-}
-
-impl<'a, E: Constants> Stretch<'a, E> {
-    fn new(accumulate: &'a Accumulate<'a, E>) -> Self {
-        // A fresh total without windows is zero, as if there were an empty one.
-        const EMPTY: &[Window] = &[Window { first: 0, count: 0 }];
-        let windows = if accumulate.fresh && accumulate.windows.is_empty() { EMPTY } else { accumulate.windows };
-        let from = Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 };
-        Stretch {
-            accumulate,
-            windows,
-            window: 0,
-            segment: 0,
-            row: 0,
-            runs: [Run { rows: 0, from }; RUNS],
-            run_count: 0,
-            spans: [Span { rows: 0, ends: true }; RUNS],
-            span_count: 0,
-            continues: false,
-            replaces: false,
-        }
-    }
-
-    fn runs(&self) -> &[Run<E>] {
-        &self.runs[..self.run_count]
-    }
-
-    fn spans(&self) -> &[Span] {
-        &self.spans[..self.span_count]
-    }
-
-    /// Goes to the next stretch; whether there is one.
-    fn advance(&mut self) -> bool {
-        let segments = self.accumulate.segments;
-        self.continues = self.spans().last().is_some_and(|span| !span.ends);
-        self.replaces = self.accumulate.fresh && self.window == 0;
-        self.run_count = 0;
-        self.span_count = 0;
-        let mut left = ROWS;
-        while let Some(window) = self.windows.get(self.window) {
-            // A span for this window, if it has none here.
-            if self.spans().last().is_none_or(|span| span.ends) {
-                if self.span_count == RUNS {
-                    break;
-                }
-                self.spans[self.span_count] = Span { rows: 0, ends: false };
-                self.span_count += 1;
-            }
-            let span = &mut self.spans[self.span_count - 1];
-            if self.segment == window.count {
-                span.ends = true;
-                self.window += 1;
-                self.segment = 0;
-                continue;
-            }
-            let from = segments[window.first + self.segment];
-            let rows = (from.rows - self.row).min(left);
-            if rows > 0 {
-                if self.run_count == RUNS {
-                    break;
-                }
-                self.runs[self.run_count] = Run { rows, from: from.skip(self.row) };
-                self.run_count += 1;
-                span.rows += rows;
-                left -= rows;
-                self.row += rows;
-            }
-            if self.row < from.rows {
-                break;
-            }
-            self.segment += 1;
-            self.row = 0;
-        }
-        self.span_count > 0
-    }
-}
-
-impl<E> Segment<E> {
-    /// The rows from one on, as far as the pointers go.
-    fn skip(self, rows: usize) -> Self {
-        let a = if self.a.is_null() { self.a } else { self.a.wrapping_add(rows * self.a_stride) };
-        Segment { a, b: self.b.wrapping_add(rows * self.b_stride), ..self }
-    }
 }
 
 /// Copied operands of a stretch, for the part of the total that begins at (row, column): in `a` the columns of each tile,

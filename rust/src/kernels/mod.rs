@@ -23,6 +23,7 @@ mod pack;
 mod reduce;
 mod scratch;
 mod simd;
+mod stretch;
 mod tables;
 mod trig;
 

@@ -197,3 +197,25 @@ macro_rules! tables {
 
 tables!(float32, f32);
 tables!(float64, f64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_follows_the_variable() {
+        assert_eq!(choose(None), Ok(best()));
+        assert_eq!(choose(Some("")), Ok(best()));
+        for isa in Isa::ALL {
+            let choice = choose(Some(isa.name()));
+            if isa.available() {
+                assert_eq!(choice, Ok(isa));
+                assert_eq!(float32(isa).map(|kernels| kernels.isa), Some(isa));
+            } else {
+                assert!(choice.is_err_and(|text| text.contains("lacks")));
+            }
+        }
+        let text = choose(Some("mmx")).expect_err("there is no such path");
+        assert!(text.contains("expected one of") && text.contains("scalar") && text.contains("\"mmx\""), "{text}");
+    }
+}
