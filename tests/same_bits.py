@@ -65,7 +65,7 @@ def learning(model, case, optimizer):
 def cell_cases(every_size):
     for k, configuration in enumerate(CELLS):
         for j, (inputs, hidden, steps, batch) in enumerate(SIZES):
-            if not every_size and (j + k) % len(SIZES):
+            if not every_size and (j + k) % len(SIZES) > 1:
                 continue
             rng = np.random.default_rng([k, j])
             lengths = tuple(rng.integers(0, steps + 1, batch).tolist()) if (j + k) % 2 else None
@@ -94,12 +94,22 @@ def chain_cases():
             yield ChainCase(configuration=configuration, steps=23, batch=21, lengths=lengths, dtype=dtype, seed=k)
 
 
-def results(every_size=False):
+def large_cases():
+    """Work enough for every thread, with rows to share and with a single row; too slow for the scalar path."""
+    for k, configuration in enumerate(CELLS):
+        if len(configuration.options) <= 1:
+            sizes = {"input_size": 40, "hidden_size": 96, "steps": 20, "batch": 37}
+            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
+            sizes = {"input_size": 24, "hidden_size": 400, "steps": 6, "batch": 1}
+            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
+
+
+def results(every_size=False, large=False):
     """Every hash by name."""
     found = {}
     optim = rnnrs.optim
     optimizers = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW]
-    for k, case in enumerate([*cell_cases(every_size), *chain_cases()]):
+    for k, case in enumerate([*cell_cases(every_size), *chain_cases(), *(large_cases() if large else ())]):
         model = case.build()
         prefix = f"{k} {case.configuration.name} {case.dtype}"
         for name, value in passes(model, case, training=True, seed=k):

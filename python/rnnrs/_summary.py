@@ -34,10 +34,13 @@ def table(owner: Parameterised, profile: Any) -> str:
     if profile is not None:
         array, features = _frame.load(model, profile, "profile")
         _frame.chain(array, features)
-        times = model.profile(array, None, batch_first=True)
-        whole = sum(seconds for _, seconds in times) or 1.0
+        # A layer is one or more stages, named "layer", "layer.sublayer.direction" or "layer.sublayer.dropout".
+        times = [0.0] * len(owner._layers)
+        for stage, seconds in model.profile(array, None, batch_first=True):
+            times[int(stage.split(" ")[0].split(".")[0])] += seconds
+        whole = sum(times) or 1.0
         rows[0] += ["forward", "share"]
-        for row, (_, seconds) in zip(rows[1:], times, strict=True):
+        for row, seconds in zip(rows[1:], times, strict=True):
             row += [f"{seconds * 1e3:.3f} ms", f"{seconds / whole:.0%}"]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [

@@ -34,7 +34,10 @@ impl<E: Element> Memory<E> {
     fn bytes(length: usize) -> Result<usize> {
         let bytes = length.checked_mul(size_of::<E>()).and_then(|b| b.checked_add(ALIGN));
         bytes.filter(|&b| b <= isize::MAX as usize - ALIGN).ok_or_else(|| {
-            Error::Memory(format!("expected a size that fits memory, got {length} elements of {} bytes", size_of::<E>()))
+            Error::Memory(format!(
+                "expected a size that fits memory, got {length} elements of {} bytes",
+                size_of::<E>()
+            ))
         })
     }
 

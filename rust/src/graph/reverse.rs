@@ -172,7 +172,7 @@ impl<'a> Shared<'a> {
             }
             _ => {
                 self.inputs.borrow_mut().push(ReverseInput::Saved(id));
-                self.builder.add_input(&format!("v{id}"), node.ty.clone(), None).id
+                self.builder.add_input(&format!("f{id}"), node.ty.clone(), None).id
             }
         };
         self.values.borrow_mut().insert(id, made);

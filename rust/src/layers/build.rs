@@ -151,7 +151,11 @@ impl<E: Element> Builder<E> {
             Layer::Recurrent { cell, options, num_layers, bidirectional, dropout, residual, suffix } => {
                 const MOST: usize = 1024;
                 if !(1..=MOST).contains(num_layers) || (!*suffix && (*num_layers != 1 || *bidirectional)) {
-                    return Err(Error::value("num_layers", format!("1 to {MOST} (a single cell: exactly 1)"), num_layers));
+                    return Err(Error::value(
+                        "num_layers",
+                        format!("1 to {MOST} (a single cell: exactly 1)"),
+                        num_layers,
+                    ));
                 }
                 probability("dropout", *dropout)?;
                 for sublayer in 0..*num_layers {

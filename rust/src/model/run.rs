@@ -12,7 +12,7 @@ use crate::layers::Block;
 pub struct Output<E> {
     /// The output, in the layout of the input; (rows, width) if the chain ends in `Last`.
     pub y: Vec<E>,
-    /// The final states (rows, width), in the order of [`Chain::states`].
+    /// The final states (rows, width), in the order of [`Chain::states`](crate::layers::Chain::states).
     pub states: Vec<Vec<E>>,
 }
 
@@ -60,7 +60,7 @@ struct Job<'a, E: Element> {
 }
 
 impl<E: Element> Model<E> {
-    /// Runs a sequence. `state` holds the initial states (rows, width) in the order of [`Chain::states`], or zeros.
+    /// Runs a sequence. `state` holds the initial states (rows, width) in the order of [`Chain::states`](crate::layers::Chain::states), or zeros.
     pub fn forward(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Output<E>> {
         let tape = self.run(&self.params(), input, state, options, None, None)?;
         Ok(Output { y: tape.y, states: tape.states })
@@ -68,12 +68,7 @@ impl<E: Element> Model<E> {
 
     /// All states after each step (steps, rows, width), whatever the layout of the input. Past a row's end its states
     /// stay what they were.
-    pub fn all_states(
-        &self,
-        input: Input<'_, E>,
-        state: Option<&[&[E]]>,
-        options: Options<'_>,
-    ) -> Result<Vec<Vec<E>>> {
+    pub fn all_states(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Vec<Vec<E>>> {
         let (steps, rows) = (input.steps, input.rows);
         let mut all: Vec<Vec<E>> =
             self.chain.states.iter().map(|s| vec![E::default(); steps * rows * s.width]).collect();
