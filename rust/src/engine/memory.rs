@@ -85,7 +85,7 @@ impl<E> Drop for Memory<E> {
 
 /// Blocks from this size on come from the system directly: zero without being touched, in huge pages where it has them.
 #[cfg(unix)]
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 4 << 20;
 
 /// Aligned zero bytes.
 fn zeroed(bytes: usize) -> Option<NonNull<u8>> {

@@ -78,8 +78,8 @@ pub struct Ready<E> {
     pub bound: Vec<Bound<E>>,
     /// Packed weights.
     pub packs: Vec<*const E>,
-    _once: Memory<E>,
-    _packed: Memory<E>,
+    once: Memory<E>,
+    packed: Memory<E>,
 }
 
 // SAFETY: the pointers lead into memory that the struct owns, and to the parameters, which the model's lock guards.
@@ -122,8 +122,10 @@ impl<E: Element> Stage<E> {
         if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.version == params.version) {
             return Ok(ready.clone());
         }
-        let ready = Arc::new(Ready::new(self, which, params, layout, kernels)?);
-        known.retain(|(w, _)| *w != which);
+        // What nobody reads any more gives its memory to its successor.
+        let old = known.iter().position(|(w, _)| *w == which).map(|index| known.swap_remove(index).1);
+        let old = old.and_then(|old| Arc::try_unwrap(old).ok());
+        let ready = Arc::new(Ready::new(self, which, params, layout, kernels, old)?);
         known.push((which, ready.clone()));
         Ok(ready)
     }
@@ -184,11 +186,17 @@ impl<E: Element> Ready<E> {
         params: &Params<E>,
         layout: &Layout,
         kernels: &'static Kernels<E>,
+        old: Option<Self>,
     ) -> Result<Self> {
         let plan = stage.plan(which);
+        let (old_once, old_packed) = old.map(|old| (old.once, old.packed)).unzip();
+        let reuse = |old: Option<Memory<E>>, len: usize| match old {
+            Some(old) if old.len() == len => Ok(old),
+            _ => Memory::new(len),
+        };
         let own = |class: &Class| matches!(class, Class::Constant(_) | Class::Once);
         let total = plan.buffers.iter().filter(|b| own(&b.class)).map(|b| b.stride).sum::<usize>();
-        let mut once = Memory::new(total.max(1))?;
+        let mut once = reuse(old_once, total.max(1))?;
         let mut bound = vec![Bound::NONE; plan.buffers.len()];
         let mut at = 0;
         for (buffer, bound) in plan.buffers.iter().zip(&mut bound) {
@@ -212,7 +220,7 @@ impl<E: Element> Ready<E> {
             .iter()
             .map(|p| kernels::packed_len(kernels.panel, p.columns, p.depth).next_multiple_of(64))
             .collect();
-        let packed: Memory<E> = Memory::new(sizes.iter().sum::<usize>().max(1))?;
+        let packed = reuse(old_packed, sizes.iter().sum::<usize>().max(1))?;
         let mut packs = Vec::new();
         let mut at = 0;
         for (pack, size) in plan.packs.iter().zip(sizes) {
@@ -231,7 +239,7 @@ impl<E: Element> Ready<E> {
             packs.push(out.cast_const());
             at += size;
         }
-        Ok(Self { version: params.version, bound, packs, _once: once, _packed: packed })
+        Ok(Self { version: params.version, bound, packs, once, packed })
     }
 }
 

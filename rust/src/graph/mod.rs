@@ -13,7 +13,7 @@ pub use primitive::{Accumulation, Evaluation, Primitive, RowOp};
 pub(crate) use reverse::parameter_view;
 pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub use transform::{expectation, recurrent_dropout, residual, zoneout};
-pub(crate) use transform::{finish, rebuild};
+pub(crate) use transform::{finish, moved, rebuild};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -4,30 +4,34 @@ use super::primitives::Bernoulli;
 use super::{Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, Value};
 use crate::error::{Error, Result};
 
-/// Writes `graph` again. For each node that is not a leaf, `change` (its index, itself, its new
-/// arguments) may name a node to take its place.
+/// Writes `graph` again and returns where each node went. For each node that is not a leaf, `change` may name a node
+/// to take its place; it is given the node's index, the node, and where the nodes before it went.
 pub(crate) fn rebuild<'b>(
     graph: &Graph,
     builder: &'b Builder,
     mut change: impl FnMut(&'b Builder, NodeId, &Node, &[NodeId]) -> Option<NodeId>,
 ) -> Vec<NodeId> {
-    let mut map = vec![NodeId::MAX; graph.nodes.len()];
+    let mut done = vec![NodeId::MAX; graph.nodes.len()];
     for input in &graph.inputs {
-        map[input.node] = builder.add_input(&input.name, graph.ty(input.node).clone(), input.limit).id;
+        done[input.node] = builder.add_input(&input.name, graph.ty(input.node).clone(), input.limit).id;
     }
     for param in &graph.params {
-        map[param.node] = builder.param(&param.name, &param.shape, param.init).id;
+        done[param.node] = builder.param(&param.name, &param.shape, param.init).id;
     }
     for state in &graph.states {
-        map[state.node] = builder.state(&state.name, &graph.ty(state.node).shape).id;
+        done[state.node] = builder.state(&state.name, &graph.ty(state.node).shape).id;
     }
     for (id, node) in graph.nodes.iter().enumerate() {
-        if map[id] == NodeId::MAX {
-            let args: Vec<NodeId> = node.args.iter().map(|&a| map[a]).collect();
-            map[id] = change(builder, id, node, &args).unwrap_or_else(|| builder.copy(node, &args));
+        if done[id] == NodeId::MAX {
+            done[id] = change(builder, id, node, &done).unwrap_or_else(|| builder.copy(node, &moved(node, &done)));
         }
     }
-    map
+    done
+}
+
+/// Where the arguments of a node went.
+pub(crate) fn moved(node: &Node, done: &[NodeId]) -> Vec<NodeId> {
+    node.args.iter().map(|&arg| done[arg]).collect()
 }
 
 /// Ends a graph that [`rebuild`] began: the same states and outputs.
@@ -80,8 +84,9 @@ pub fn zoneout(graph: &Graph, p: f64) -> Result<Graph> {
 /// weight, that is on a state, or on a state times a gate, scaled by 1 / (1 − p).
 pub fn recurrent_dropout(graph: &Graph, p: f64) -> Result<Graph> {
     let builder = Builder::new(&graph.name);
-    let map = rebuild(graph, &builder, |b, _, node, args| {
+    let map = rebuild(graph, &builder, |b, _, node, done| {
         let Op::Apply(primitive) = &node.op else { return None };
+        let args = moved(node, done);
         if primitive.name() != "linear" {
             return None;
         }

@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::graph::primitives::{Affine, Flush, Fma};
-use crate::graph::{Builder, Graph, Node, NodeId, Op, finish, rebuild};
+use crate::graph::{Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, finish, moved, rebuild};
 
 /// The graph in its normal form, and where each of `roots` (nodes needed besides outputs and states) went.
 pub fn normal_form(graph: &Graph, roots: &[NodeId]) -> Result<(Graph, Vec<NodeId>)> {
@@ -53,7 +53,8 @@ fn constant(graph: &Graph, id: NodeId) -> Option<f64> {
 }
 
 fn fold(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
-    rebuild(graph, builder, |b, _, node, args| {
+    rebuild(graph, builder, |b, _, node, done| {
+        let args = moved(node, done);
         let known: Vec<Option<f64>> = node.args.iter().map(|&a| constant(graph, a)).collect();
         let number = match (primitive(node), &known[..]) {
             ("add", [Some(x), Some(y)]) => x + y,
@@ -85,65 +86,39 @@ fn push_slices(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
             && !users[id].is_empty()
             && users[id].iter().all(through);
     }
-    fn slice(
-        graph: &Graph,
-        sliced: &[bool],
-        b: &Builder,
-        map: &dyn Fn(NodeId) -> NodeId,
-        id: NodeId,
-        from: usize,
-        to: usize,
-    ) -> NodeId {
-        let node = &graph.nodes[id];
-        let part = |arg: NodeId| slice(graph, sliced, b, map, arg, from, to);
+    rebuild(graph, builder, |b, _, node, done| {
+        let Op::Apply(p) = &node.op else { return None };
+        match p.evaluation() {
+            Evaluation::Row(RowOp::Columns { source, count, .. }) if p.name() == "slice" => {
+                Some(Slicer { graph, sliced: &sliced, b, done }.slice(node.args[0], source, source + count))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Moves a slice below sums and products that are only seen through slices.
+struct Slicer<'a> {
+    graph: &'a Graph,
+    sliced: &'a [bool],
+    b: &'a Builder,
+    done: &'a [NodeId],
+}
+
+impl Slicer<'_> {
+    /// Elements `from..to` of node `id`.
+    fn slice(&self, id: NodeId, from: usize, to: usize) -> NodeId {
+        let (node, b) = (&self.graph.nodes[id], self.b);
+        let part = |arg: usize| b.value(self.slice(node.args[arg], from, to));
         match (&node.op, primitive(node)) {
             (Op::Constant(number), _) => {
                 let mut shape = node.ty.shape.clone();
                 shape[0] = to - from;
                 b.constant(*number, &shape).id
             }
-            (_, "add") if sliced[id] => (b.value(part(node.args[0])) + b.value(part(node.args[1]))).id,
-            (_, "linear") if sliced[id] => b.value(map(node.args[0])).linear(b.value(part(node.args[1]))).id,
-            _ => b.value(map(id)).slice(from, to).id,
-        }
-    }
-    let mut done: Vec<NodeId> = vec![NodeId::MAX; graph.nodes.len()];
-    rebuild_tracking(graph, builder, &mut done, |b, _, node, done| {
-        let Op::Apply(p) = &node.op else { return None };
-        let crate::graph::Evaluation::Row(crate::graph::RowOp::Columns { source, count, .. }) = p.evaluation() else {
-            return None;
-        };
-        if p.name() != "slice" {
-            return None;
-        }
-        Some(slice(graph, &sliced, b, &|id| done[id], node.args[0], source, source + count))
-    });
-    done
-}
-
-/// As [`rebuild`], for changes that look at nodes further back than their arguments.
-fn rebuild_tracking<'b>(
-    graph: &Graph,
-    builder: &'b Builder,
-    done: &mut [NodeId],
-    mut change: impl FnMut(&'b Builder, NodeId, &Node, &[NodeId]) -> Option<NodeId>,
-) {
-    for input in &graph.inputs {
-        done[input.node] = builder.add_input(&input.name, graph.ty(input.node).clone(), input.limit).id;
-    }
-    for param in &graph.params {
-        done[param.node] = builder.param(&param.name, &param.shape, param.init).id;
-    }
-    for state in &graph.states {
-        done[state.node] = builder.state(&state.name, &graph.ty(state.node).shape).id;
-    }
-    for (id, node) in graph.nodes.iter().enumerate() {
-        if done[id] == NodeId::MAX {
-            let made = change(builder, id, node, done);
-            done[id] = made.unwrap_or_else(|| {
-                let args: Vec<NodeId> = node.args.iter().map(|&a| done[a]).collect();
-                builder.copy(node, &args)
-            });
+            (_, "add") if self.sliced[id] => (part(0) + part(1)).id,
+            (_, "linear") if self.sliced[id] => b.value(self.done[node.args[0]]).linear(part(1)).id,
+            _ => b.value(self.done[id]).slice(from, to).id,
         }
     }
 }
@@ -154,15 +129,11 @@ fn form_affine(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
     let only_user_adds =
         |id: NodeId| matches!(users[id][..], [user] if user != usize::MAX && primitive(&graph.nodes[user]) == "add");
     let is_product = |id: NodeId| matches!(primitive(&graph.nodes[id]), "linear" | "linear_transposed");
-    let mut done: Vec<NodeId> = vec![NodeId::MAX; graph.nodes.len()];
-    rebuild_tracking(graph, builder, &mut done, |b, id, node, done| {
+    rebuild(graph, builder, |b, id, node, done| {
         let root = node.varies
             && !users[id].is_empty()
-            && match primitive(node) {
-                "add" => !only_user_adds(id),
-                "linear" | "linear_transposed" => !only_user_adds(id),
-                _ => false,
-            };
+            && matches!(primitive(node), "add" | "linear" | "linear_transposed")
+            && !only_user_adds(id);
         if !root {
             return None;
         }
@@ -195,16 +166,14 @@ fn form_affine(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
         // Other values are added after the products: so gates that see the new state still share one product.
         let others = summands.iter().filter(|&s| graph.nodes[*s].varies && !product(&s));
         others.fold(chain, |sum, &s| Some(sum.map_or(done[s], |sum| (b.value(sum) + b.value(done[s])).id)))
-    });
+    })
     // Sums and products that were drawn into a chain still have nodes; nothing uses them.
-    done
 }
 
 fn contract(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId> {
     let users = users(graph, roots);
     let single = |id: NodeId| primitive(&graph.nodes[id]) == "mul" && users[id].len() == 1;
-    let mut done: Vec<NodeId> = vec![NodeId::MAX; graph.nodes.len()];
-    rebuild_tracking(graph, builder, &mut done, |b, _, node, done| {
+    rebuild(graph, builder, |b, _, node, done| {
         if primitive(node) != "add" || !node.varies {
             return None;
         }
@@ -215,15 +184,14 @@ fn contract(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId> {
         };
         let factors = &graph.nodes[product].args;
         Some(b.apply(Fma, &[b.value(done[factors[0]]), b.value(done[factors[1]]), b.value(done[other])]).id)
-    });
-    done
+    })
 }
 
 fn flush_states(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
     let is_next = |id: NodeId| graph.states.iter().any(|s| s.next == id);
-    let mut map = rebuild(graph, builder, |b, id, node, args| {
+    let mut map = rebuild(graph, builder, |b, id, node, done| {
         // Every later use sees what the state holds.
-        is_next(id).then(|| b.apply(Flush, &[b.value(b.copy(node, args))]).id)
+        is_next(id).then(|| b.apply(Flush, &[b.value(b.copy(node, &moved(node, done)))]).id)
     });
     for state in &graph.states {
         if !matches!(graph.nodes[state.next].op, Op::Apply(_) | Op::Constant(_)) {
