@@ -143,8 +143,7 @@ impl<E: Element> Arenas<E> {
     const KEEP: usize = 16;
 
     /// A block of at least `length` elements, with anything in it: the smallest that fits, unless it is far too large.
-    /// Where none fits, a new block takes the place of the largest, so a pool holds no more blocks than were ever used
-    /// at once.
+    /// Where none fits, a new block takes the place of the largest that is too small.
     pub fn take(&self, length: usize) -> Result<Memory<E>> {
         // Never waits: after a fork the lock may be held by a thread that does not exist.
         let Ok(mut free) = self.free.try_lock() else { return Memory::new(length) };
@@ -152,7 +151,8 @@ impl<E: Element> Arenas<E> {
         if let Some(best) = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len()) {
             return Ok(free.swap_remove(best));
         }
-        if let Some(largest) = (0..free.len()).max_by_key(|&i| free[i].len()) {
+        let smaller = (0..free.len()).filter(|&i| free[i].len() < length);
+        if let Some(largest) = smaller.max_by_key(|&i| free[i].len()) {
             drop(free.swap_remove(largest));
         }
         drop(free);

@@ -1,19 +1,23 @@
 //! Threads: a pool of the engine's own, static shares, no work stealing.
 //!
-//! A call hands the same closure to all workers and takes share 0 itself. Workers spin briefly for the next call, then
-//! park. A call that finds the pool busy does all shares itself. After a fork the child makes a new pool: the threads
+//! A call hands the same closure to all workers and takes share 0 itself. Workers look for the next call for a while,
+//! then park. A call that finds the pool busy does all shares itself. After a fork the child makes a new pool: the threads
 //! of the parent do not exist there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Upper limit of [`set_num_threads`].
 pub const MAX_THREADS: usize = 256;
 
-/// How often a waiting thread looks before it parks: some tens of microseconds.
-const SPINS: usize = 4_000;
+/// How often a waiting thread looks before it lets others run: some tens of microseconds.
+const SPINS: usize = 2_000;
+
+/// How long it goes on looking, letting others run, before it parks: waking a parked thread can cost more than a phase.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 static THREADS: OnceLock<AtomicUsize> = OnceLock::new();
 
@@ -117,9 +121,9 @@ pub fn run(count: usize, body: &(dyn Fn(usize) + Sync)) {
         }
     }
     let own = catch_unwind(AssertUnwindSafe(|| body(0)));
-    let mut spins = 0;
+    let mut patience = Patience::default();
     while pool.pending.load(Ordering::Acquire) > 0 {
-        wait(&mut spins);
+        patience.wait();
     }
     drop(held);
     if let Err(panic) = own {
@@ -132,13 +136,23 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks again soon, later parks; whoever is waited for unparks.
-fn wait(spins: &mut usize) {
-    *spins += 1;
-    if *spins < SPINS {
-        std::hint::spin_loop();
-    } else {
-        thread::park_timeout(std::time::Duration::from_millis(1));
+/// How a thread waits: it spins, then yields, then parks; whoever is waited for unparks.
+#[derive(Default)]
+struct Patience {
+    spins: usize,
+    since: Option<Instant>,
+}
+
+impl Patience {
+    fn wait(&mut self) {
+        self.spins += 1;
+        if self.spins < SPINS {
+            std::hint::spin_loop();
+        } else if self.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+            thread::yield_now();
+        } else {
+            thread::park_timeout(Duration::from_secs(1));
+        }
     }
 }
 
@@ -164,14 +178,9 @@ impl Pool {
     fn serve(&self, worker: &Worker, share: usize) {
         let mut seen = 0;
         loop {
-            let mut spins = 0;
+            let mut patience = Patience::default();
             while worker.turn.load(Ordering::Acquire) == seen {
-                spins += 1;
-                if spins < SPINS {
-                    std::hint::spin_loop();
-                } else {
-                    thread::park();
-                }
+                patience.wait();
             }
             seen += 1;
             let Some(job) = lock(&worker.job).take() else { continue };

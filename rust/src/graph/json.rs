@@ -74,7 +74,8 @@ pub fn to_json(graph: &Graph) -> Json {
 /// A graph from JSON, checked: known primitives of known versions, arguments before uses, types that agree, limits.
 pub fn from_json(json: &Json) -> Result<Graph> {
     let bad = |what: String| Error::File(format!("stored graph: {what}"));
-    let stored: Stored = Stored::deserialize(json).map_err(|e| bad(e.to_string()))?;
+    let stored: Stored =
+        Stored::deserialize(json).map_err(|e| bad(format!("expected nodes, states and outputs, got: {e}")))?;
     if stored.format != FORMAT {
         return Err(bad(format!("expected format {FORMAT}, got {}", stored.format)));
     }
@@ -126,8 +127,11 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
             let (_, _, make) = TABLE
                 .iter()
                 .find(|(name, ..)| *name == primitive)
-                .ok_or_else(|| format!("unknown primitive '{primitive}'"))?;
+                .ok_or_else(|| format!("expected a known primitive, got '{primitive}'"))?;
             let primitive = make(&attributes)?;
+            if primitive.attributes() != attributes {
+                return Err(format!("expected attributes {:?}, got {attributes:?}", primitive.attributes()));
+            }
             if primitive.version() != version {
                 return Err(format!(
                     "expected version {} of '{}', got {version}",
@@ -136,7 +140,7 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
                 ));
             }
             if let Some(arg) = args.iter().find(|&&a| a >= id) {
-                return Err(format!("argument {arg} does not come before it (a cycle)"));
+                return Err(format!("expected arguments that come before it, got node {arg} (a cycle)"));
             }
             let types: Vec<&Type> = args.iter().map(|&a| graph.ty(a)).collect();
             let ty = primitive.infer(&types)?;

@@ -228,7 +228,7 @@ impl Graph {
         }
         for (id, node) in self.nodes.iter().enumerate() {
             if let Some(&arg) = node.args.iter().find(|&&a| a >= id) {
-                return bad(format!("node {id} uses node {arg}, which does not come before it (a cycle)"));
+                return bad(format!("node {id}: expected arguments that come before it, got node {arg} (a cycle)"));
             }
             let elements = node.ty.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             if node.ty.shape.len() > 3 || !elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n)) {
@@ -249,7 +249,7 @@ impl Graph {
         }
         let count = self.nodes.len();
         if self.outputs.iter().chain(self.states.iter().map(|s| &s.next)).any(|&id| id >= count) {
-            return bad("an output or state names a node that does not exist".into());
+            return bad(format!("expected outputs and states among {count} nodes, got another"));
         }
         for state in &self.states {
             if self.ty(state.node) != self.ty(state.next) {

@@ -5,6 +5,7 @@ use crate::engine::{Batch, Data, Draw, View};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::InputKind;
+use std::borrow::Cow;
 
 /// A sequence that is given to a model.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +43,24 @@ pub struct Options<'a> {
 }
 
 /// An array of a sequence between blocks.
-pub(super) enum Sequence<E> {
-    Float(Vec<E>),
+pub(super) enum Sequence<'a, E: Element> {
+    Float(Cow<'a, [E]>),
     Tokens(Vec<u32>),
+}
+
+impl<E: Element> Sequence<'_, E> {
+    /// The sequence for a tape: its elements only if they are `needed`.
+    pub(super) fn kept(self, needed: bool) -> Sequence<'static, E> {
+        match self {
+            Sequence::Float(x) => Sequence::Float(if needed { x.into_owned() } else { Vec::new() }.into()),
+            Sequence::Tokens(x) => Sequence::Tokens(if needed { x } else { Vec::new() }),
+        }
+    }
 }
 
 impl<E: Element> Model<E> {
     /// Checks a sequence against the model, and makes it an array of its own where that is needed.
-    pub(super) fn sequence(&self, input: Input<'_, E>, batch: &Batch) -> Result<Sequence<E>> {
+    pub(super) fn sequence<'a>(&self, input: Input<'a, E>, batch: &Batch) -> Result<Sequence<'a, E>> {
         let count = input
             .steps
             .checked_mul(input.rows)
@@ -63,7 +74,7 @@ impl<E: Element> Model<E> {
                         format!("{} elements", values.len()),
                     ));
                 }
-                Ok(Sequence::Float(values.to_vec()))
+                Ok(Sequence::Float(Cow::Borrowed(values)))
             }
             (InputKind::Tokens(limit), Values::Tokens(tokens)) => {
                 if tokens.len() != count {
@@ -84,7 +95,7 @@ impl<E: Element> Model<E> {
             }
         }
     }
-    pub(super) fn input_view(&self, sequence: &Sequence<E>, shape: &Shape, block: usize, flip: bool) -> View<E> {
+    pub(super) fn input_view(&self, sequence: &Sequence<'_, E>, shape: &Shape, block: usize, flip: bool) -> View<E> {
         match sequence {
             Sequence::Float(x) => {
                 let width = if block == 0 { self.input_width() } else { self.width_after(block - 1) };

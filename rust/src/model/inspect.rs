@@ -27,7 +27,7 @@ impl<E: Element> Model<E> {
                 Block::Bidirectional { directions, .. } => directions.iter().collect(),
                 Block::Last => {
                     (batch, shape) = (&single, Shape { steps: 1, batch_first: false, ..shape });
-                    current = Sequence::Float(vec![E::default(); input.rows * width]);
+                    current = Sequence::Float(vec![E::default(); input.rows * width].into());
                     continue;
                 }
             };
@@ -50,12 +50,12 @@ impl<E: Element> Model<E> {
                 call.forward(&mut carry, &[sink])?;
                 times.push((format!("{} ({})", stage.path, stage.graph.name), start.elapsed().as_secs_f64()));
                 if !both {
-                    (current, width) = (Sequence::Float(y), out);
+                    (current, width) = (Sequence::Float(y.into()), out);
                 }
             }
             if let Block::Bidirectional { directions, .. } = block {
                 width = directions.iter().map(|s| s.graph.width(s.graph.outputs[0])).sum();
-                current = Sequence::Float(vec![E::default(); shape.steps * shape.rows * width]);
+                current = Sequence::Float(vec![E::default(); shape.steps * shape.rows * width].into());
             }
         }
         Ok(times)

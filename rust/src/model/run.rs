@@ -28,8 +28,8 @@ pub struct Tape<E: Element> {
     pub(super) batch_first: bool,
     /// Elements of the output.
     pub(super) outputs: usize,
-    /// For each block, its input and what it kept.
-    pub(super) blocks: Vec<(Sequence<E>, Vec<Recording<E>>)>,
+    /// For each block, its input (empty where the block does not run again) and what it kept.
+    pub(super) blocks: Vec<(Sequence<'static, E>, Vec<Recording<E>>)>,
     /// Final states.
     pub states: Vec<Vec<E>>,
     /// The output.
@@ -210,17 +210,18 @@ impl<E: Element> Model<E> {
                     }
                 }
             }
-            let next = Sequence::Float(y);
+            let next = Sequence::Float(y.into());
             let done = std::mem::replace(&mut current, next);
-            if record.is_some() {
-                tape.blocks.push((done, recordings));
+            if let Some(checkpoint) = record {
+                // Recorded stages have their inputs staged; only what runs again needs them.
+                tape.blocks.push((done.kept(checkpoint.is_some()), recordings));
             }
             if matches!(block, Block::Last) {
                 tape.last = Some(Batch::new(1, rows, None, self.workers(rows, 1))?);
             }
         }
         if let Sequence::Float(y) = current {
-            (tape.outputs, tape.y) = (y.len(), y);
+            (tape.outputs, tape.y) = (y.len(), y.into_owned());
         }
         Ok(tape)
     }
