@@ -17,6 +17,7 @@ def test_examples_are_numbered():
 def test_example(path, run_script, tmp_path):
     folder = Path(os.environ.get("RNNRS_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
+        assert "CI" not in os.environ, f"no data at {folder}: name their folder in RNNRS_DATA"
         pytest.skip("no data: name their folder in RNNRS_DATA")
     size = "--epochs" if '"--epochs"' in path.read_text(encoding="utf-8") else "--updates"
     printed = run_script(path, size, 2, environment={"RNNRS_DATA": str(folder)}, timeout=120, folder=tmp_path)
