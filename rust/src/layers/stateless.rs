@@ -52,7 +52,7 @@ pub(super) fn layer_norm(width: usize, eps: f64) -> Result<Graph> {
 
 /// The loss of a step as a graph of the model's output and the target.
 ///
-/// - `cross_entropy`: logsumexp(y) − y[target], nats
+/// - `cross_entropy`: logsumexp(y) − y at the target, nats
 /// - `bernoulli`: Σ softplus(y) − target · y over units, nats; y are logits
 /// - `mse`: mean over units of (y − target)²
 pub fn loss_graph(name: &str, width: usize) -> Result<Graph> {
