@@ -55,11 +55,6 @@ fn stream(hidden: usize) {
 }
 
 fn main() {
-    if std::env::args().nth(1).is_some() {
-        return [(128, 128, 32, 100), (1, 64, 64, 1000)]
-            .into_iter()
-            .for_each(|(i, h, b, t)| train("lstm", "", i, h, b, t));
-    }
     train("lstm", "", 128, 128, 32, 100);
     train("lstm", r#","peephole":true"#, 128, 128, 32, 100);
     train("gru", "", 128, 128, 32, 100);
