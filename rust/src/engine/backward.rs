@@ -159,7 +159,7 @@ impl<E: Element> Back<E> {
         for index in (0..call.stages.len()).rev() {
             let stage = call.stages[index];
             let ReversePlan { plan, inputs, inputs_of } = call.reverse(index, modes[index]);
-            frame::rebase(plan, false, rows, from, &mut self.bound[index]);
+            frame::rebase(plan, Home::Chunk, false, rows, from, &mut self.bound[index]);
             self.connect(call, lane, modes, index, inputs);
             let bound = &self.bound[index];
             for (state, &track) in plan.tracks.iter().enumerate() {

@@ -164,11 +164,11 @@ pub fn bind<E: Element>(
     at
 }
 
-/// Moves the buffers of chunk memory on to the steps from `first`.
-pub fn rebase<E: Element>(plan: &Plan, record: bool, rows: &Rows, first: usize, bound: &mut [Bound<E>]) {
+/// Moves the buffers of a home on to the steps from `first`.
+pub fn rebase<E: Element>(plan: &Plan, which: Home, record: bool, rows: &Rows, first: usize, bound: &mut [Bound<E>]) {
+    let origin = rows.offset(first);
     for (buffer, bound) in plan.buffers.iter().zip(bound) {
-        if home(buffer, record) == Home::Chunk {
-            let origin = rows.offset(first);
+        if home(buffer, record) == which {
             bound.rule = match bound.rule {
                 Rule::Fixed => Rule::Fixed,
                 Rule::Packed { .. } => Rule::Packed { origin },

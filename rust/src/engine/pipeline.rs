@@ -93,8 +93,8 @@ pub(super) struct Lane<E: Element> {
     pub bound: Vec<Vec<Bound<E>>>,
     pub staged: Vec<Bound<E>>,
     pub chunk: usize,
-    chunk_memory: Option<Memory<E>>,
-    segment_memory: Option<Memory<E>>,
+    chunk_memory: Memory<E>,
+    segment_memory: Memory<E>,
     scratch: Memory<E>,
     record: bool,
     first: usize,
@@ -156,38 +156,18 @@ impl<E: Element> Lane<E> {
         }
         assert!(at <= memory.len(), "staged inputs fit the memory taken for them");
         let scratch = call.arenas.take(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
-        let memories = (Some(chunk_memory), Some(segment_memory));
-        Ok(Self {
-            which,
-            ready,
-            bound,
-            staged,
-            chunk,
-            chunk_memory: memories.0,
-            segment_memory: memories.1,
-            scratch,
-            record,
-            first: 0,
-        })
+        Ok(Self { which, ready, bound, staged, chunk, chunk_memory, segment_memory, scratch, record, first: 0 })
     }
 
     /// Moves on: kept memory holds the steps from `first`.
     fn begin(&mut self, call: &Call<'_, E>, rows: &Rows, first: usize) {
         let record = self.record;
         self.first = first;
-        let origin = rows.offset(first);
         for (stage, (bound, &which)) in call.stages.iter().zip(self.bound.iter_mut().zip(&self.which)) {
-            for (buffer, bound) in stage.plan(which).buffers.iter().zip(bound) {
-                if frame::home(buffer, record) == Home::Segment {
-                    bound.rule = match bound.rule {
-                        Rule::Track { fixed, .. } => Rule::Track { first, origin, fixed },
-                        _ => Rule::Packed { origin },
-                    };
-                }
-            }
+            frame::rebase(stage.plan(which), Home::Segment, record, rows, first, bound);
         }
         if record {
-            self.staged.iter_mut().for_each(|s| s.rule = Rule::Packed { origin });
+            self.staged.iter_mut().for_each(|s| s.rule = Rule::Packed { origin: rows.offset(first) });
         }
     }
 
@@ -215,7 +195,7 @@ impl<E: Element> Lane<E> {
         for index in 0..call.stages.len() {
             let stage = call.stages[index];
             let plan = stage.plan(self.which[index]);
-            frame::rebase(plan, record, rows, from, &mut self.bound[index]);
+            frame::rebase(plan, Home::Chunk, record, rows, from, &mut self.bound[index]);
             self.connect(call, index);
             let bound = &self.bound[index];
             if !record || from == self.first {
@@ -273,9 +253,8 @@ impl<E: Element> Lane<E> {
         }
     }
 
-    pub(super) fn recycle(mut self, arenas: &Arenas<E>) {
-        self.chunk_memory.take().into_iter().chain(self.segment_memory.take()).for_each(|m| arenas.give(m));
-        arenas.give(self.scratch);
+    pub(super) fn recycle(self, arenas: &Arenas<E>) {
+        [self.chunk_memory, self.segment_memory, self.scratch].into_iter().for_each(|memory| arenas.give(memory));
     }
 }
 

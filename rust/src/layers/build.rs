@@ -50,6 +50,16 @@ pub enum Block<E> {
     Last,
 }
 
+impl<E> Block<E> {
+    /// Its stages, in order.
+    pub fn stages(&self) -> &[Stage<E>] {
+        match self {
+            Self::Causal(stages) | Self::Bidirectional { directions: stages, .. } => stages,
+            Self::Last => &[],
+        }
+    }
+}
+
 /// A chain of blocks.
 #[derive(Debug)]
 pub struct Chain<E> {

@@ -81,7 +81,7 @@ impl<E: Element> Model<E> {
             let (x, recordings) = &tape.blocks[index];
             let is_float = matches!(x, Sequence::Float(_));
             let wanted = is_float && (index > 0 || input_gradient);
-            let input_width = if index == 0 { self.input_width() } else { self.width_after(index - 1) };
+            let input_width = self.width_before(index);
             let mut dx = if wanted { vec![E::default(); shape.steps * tape.rows * input_width] } else { Vec::new() };
             let dy: &[E] = current.as_deref().unwrap_or(dy);
             let dy_at =
@@ -89,7 +89,7 @@ impl<E: Element> Model<E> {
             match block {
                 Block::Causal(stages) => {
                     let stages: Vec<&Stage<E>> = stages.iter().collect();
-                    let view = self.input_view(x, &shape, index, false);
+                    let view = x.view(&shape, input_width, false);
                     let call = self.call(&pass, &stages, batch, vec![view]);
                     let dx_view = wanted.then(|| shape.view(dx.as_mut_ptr(), input_width, 0, input_width, false));
                     first_state -= self.back_stages(
@@ -107,7 +107,7 @@ impl<E: Element> Model<E> {
                     first_state -= 2 * own;
                     for (direction, stage) in directions.iter().enumerate() {
                         let flip = direction == 1;
-                        let view = self.input_view(x, &shape, index, flip);
+                        let view = x.view(&shape, input_width, flip);
                         let stages = [stage];
                         let call = self.call(&pass, &stages, batch, vec![view]);
                         let dx_view = wanted.then(|| View {

@@ -49,6 +49,17 @@ pub(super) enum Sequence<'a, E: Element> {
 }
 
 impl<E: Element> Sequence<'_, E> {
+    /// The sequence, of this width, as the input of a pipeline.
+    pub(super) fn view(&self, shape: &Shape, width: usize, flip: bool) -> View<E> {
+        match self {
+            Sequence::Float(x) => shape.view(x.as_ptr().cast_mut(), width, 0, width, flip),
+            Sequence::Tokens(x) => {
+                let (step, row) = shape.strides(1);
+                View { step, row, flip, ..View::indices(x.as_ptr(), shape.rows) }
+            }
+        }
+    }
+
     /// The sequence for a tape: its elements only if they are `needed`.
     pub(super) fn kept(self, needed: bool) -> Sequence<'static, E> {
         match self {
@@ -95,18 +106,7 @@ impl<E: Element> Model<E> {
             }
         }
     }
-    pub(super) fn input_view(&self, sequence: &Sequence<'_, E>, shape: &Shape, block: usize, flip: bool) -> View<E> {
-        match sequence {
-            Sequence::Float(x) => {
-                let width = if block == 0 { self.input_width() } else { self.width_after(block - 1) };
-                shape.view(x.as_ptr().cast_mut(), width, 0, width, flip)
-            }
-            Sequence::Tokens(x) => {
-                let (step, row) = shape.strides(1);
-                View { step, row, flip, ..View::indices(x.as_ptr(), shape.rows) }
-            }
-        }
-    }
+
     pub(super) fn check_states(&self, state: Option<&[&[E]]>, rows: usize) -> Result<()> {
         let Some(state) = state else { return Ok(()) };
         let expected = &self.chain.states;

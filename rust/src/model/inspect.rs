@@ -3,7 +3,7 @@
 use super::Model;
 use super::input::{Input, Sequence, Shape};
 use super::run::Pass;
-use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, View, What};
+use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, What};
 use crate::error::Result;
 use crate::kernels::Element;
 use crate::layers::Block;
@@ -22,25 +22,14 @@ impl<E: Element> Model<E> {
         let mut times = Vec::new();
         let mut width = self.input_width();
         for block in &self.chain.blocks {
-            let stages: Vec<&Stage<E>> = match block {
-                Block::Causal(stages) => stages.iter().collect(),
-                Block::Bidirectional { directions, .. } => directions.iter().collect(),
-                Block::Last => {
-                    (batch, shape) = (&single, Shape { steps: 1, batch_first: false, ..shape });
-                    current = Sequence::Float(vec![E::default(); input.rows * width].into());
-                    continue;
-                }
-            };
+            if matches!(block, Block::Last) {
+                (batch, shape) = (&single, Shape { steps: 1, batch_first: false, ..shape });
+                current = Sequence::Float(vec![E::default(); input.rows * width].into());
+            }
             let both = matches!(block, Block::Bidirectional { .. });
-            for stage in stages {
+            for stage in block.stages() {
                 let out = stage.graph.width(stage.graph.outputs[0]);
-                let view = match &current {
-                    Sequence::Float(x) => shape.view(x.as_ptr().cast_mut(), width, 0, width, false),
-                    Sequence::Tokens(x) => {
-                        let (step, row) = shape.strides(1);
-                        View { step, row, ..View::indices(x.as_ptr(), shape.rows) }
-                    }
-                };
+                let view = current.view(&shape, width, false);
                 let mut y = vec![E::default(); shape.steps * shape.rows * out];
                 let sink = Sink { stage: 0, what: What::Output, view: shape.view(y.as_mut_ptr(), out, 0, out, false) };
                 let stages = [stage];
@@ -74,13 +63,7 @@ impl<E: Element> Model<E> {
             text += &format!("\nstage {} ({})\n forward\n{}", stage.path, stage.graph.name, plans.record.explain());
             text += &format!(" backward\n{}", plans.reverse[1].plan.explain());
         };
-        for block in &self.chain.blocks {
-            match block {
-                Block::Causal(stages) => stages.iter().for_each(&mut stage),
-                Block::Bidirectional { directions, .. } => directions.iter().for_each(&mut stage),
-                Block::Last => {}
-            }
-        }
+        self.chain.blocks.iter().flat_map(Block::stages).for_each(&mut stage);
         text
     }
 }

@@ -102,11 +102,13 @@ impl<E: Element> Model<E> {
     pub fn kernels(&self) -> &'static Kernels<E> {
         self.kernels
     }
+
     /// How many workers a call is worth.
     pub(super) fn workers(&self, rows: usize, steps: usize) -> usize {
         let work = self.chain.layout.len.saturating_mul(rows).saturating_mul(steps);
         if work < SMALL { 1 } else { num_threads().min(rows).max(1) }
     }
+
     pub(super) fn input_width(&self) -> usize {
         match self.chain.input {
             InputKind::Float(width) => width,
@@ -120,8 +122,12 @@ impl<E: Element> Model<E> {
         match &self.chain.blocks[index] {
             Block::Causal(stages) => stages.last().map_or(0, width),
             Block::Bidirectional { directions, .. } => directions.iter().map(width).sum(),
-            Block::Last if index > 0 => self.width_after(index - 1),
-            Block::Last => self.input_width(),
+            Block::Last => self.width_before(index),
         }
+    }
+
+    /// Width of the input of block `index`.
+    pub(super) fn width_before(&self, index: usize) -> usize {
+        if index == 0 { self.input_width() } else { self.width_after(index - 1) }
     }
 }

@@ -154,7 +154,7 @@ impl<E: Element> Model<E> {
         for (index, block) in self.chain.blocks.iter().enumerate() {
             let batch = tape.last.as_ref().unwrap_or(&tape.batch);
             let shape = Shape { steps: batch.steps, rows, batch_first: input.batch_first && tape.last.is_none() };
-            let width = self.width_after(index);
+            let (input_width, width) = (self.width_before(index), self.width_after(index));
             let mut recordings = Vec::new();
             let mut y = vec![
                 E::default();
@@ -168,7 +168,7 @@ impl<E: Element> Model<E> {
                         what: What::Output,
                         view: shape.view(y.as_mut_ptr(), width, 0, width, false),
                     };
-                    let view = self.input_view(&current, &shape, index, false);
+                    let view = current.view(&shape, input_width, false);
                     let job = Job { stages: &stages, batch, view, sink, shape: &shape, flip: false };
                     recordings.extend(self.run_stages(
                         &pass,
@@ -187,7 +187,7 @@ impl<E: Element> Model<E> {
                             what: What::Output,
                             view: shape.view(y.as_mut_ptr(), width, direction * width / 2, width / 2, flip),
                         };
-                        let view = self.input_view(&current, &shape, index, flip);
+                        let view = current.view(&shape, input_width, flip);
                         let job = Job { stages: &[stage], batch, view, sink, shape: &shape, flip };
                         recordings.extend(self.run_stages(
                             &pass,
@@ -265,6 +265,7 @@ impl<E: Element> Model<E> {
         states.extend((0..carry.count()).map(|index| carry.get(index, &job.batch.order)));
         Ok(recording)
     }
+
     /// Takes the memory of a tape back for the next call.
     pub fn recycle(&self, tape: Tape<E>) {
         tape.recycle(&self.arenas);
