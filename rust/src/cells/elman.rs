@@ -1,33 +1,26 @@
 //! Elman's simple recurrent network (Elman 1990), as torch.nn.RNN.
 
-use super::{parse, uniform, yes};
+use super::{Nonlinearity, cell, uniform};
 use crate::error::Result;
 use crate::graph::Builder;
-use serde::Deserialize;
-use serde_json::Value as Json;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    input_size: usize,
-    hidden_size: usize,
-    #[serde(default)]
-    nonlinearity: Nonlinearity,
-    #[serde(default = "yes")]
-    bias: bool,
+cell! {
+    /// The simple recurrent cell of Elman (1990), as torch.nn.RNN has it.
+    ///
+    /// h' = f(W_ih x + b_ih + W_hh h + b_hh), y = h'
+    ///
+    /// Parameters: weight_ih (H, I), weight_hh (H, H), bias_ih (H,), bias_hh (H,). State: h (H).
+    Elman "elman" {
+        input_size: usize,
+        hidden_size: usize,
+        /// f: "tanh", "relu", "sigmoid" or "identity".
+        nonlinearity: Nonlinearity = Nonlinearity::Tanh,
+        /// Whether there are biases.
+        bias: bool = true,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-enum Nonlinearity {
-    #[default]
-    Tanh,
-    Relu,
-}
-
-/// h' = f(W_ih x + b_ih + W_hh h + b_hh), f = tanh or relu; y = h'.
-pub(super) fn elman(g: &Builder, options: &Json) -> Result<()> {
-    let o: Options = parse("elman", options)?;
+fn equations(g: &Builder, o: &Options) -> Result<()> {
     let (i, n, init) = (o.input_size, o.hidden_size, uniform(o.hidden_size));
 
     let x = g.input("x", &[i]);
@@ -37,10 +30,7 @@ pub(super) fn elman(g: &Builder, options: &Json) -> Result<()> {
     if o.bias {
         z = z + g.param("bias_ih", &[n], init) + g.param("bias_hh", &[n], init);
     }
-    let next = match o.nonlinearity {
-        Nonlinearity::Tanh => z.tanh(),
-        Nonlinearity::Relu => z.relu(),
-    };
+    let next = o.nonlinearity.of(z);
 
     g.next(h, next);
     g.output(next);

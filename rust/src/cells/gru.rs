@@ -1,36 +1,38 @@
 //! The gated recurrent unit (Cho et al. 2014), its reset gate before or after the matrix product.
 
-use super::{parse, uniform, yes};
+use super::{cell, param_if, uniform};
 use crate::error::Result;
 use crate::graph::Builder;
-use serde::Deserialize;
-use serde_json::Value as Json;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    input_size: usize,
-    hidden_size: usize,
-    #[serde(default = "yes")]
-    reset_after: bool,
-    #[serde(default = "yes")]
-    bias: bool,
+cell! {
+    /// The gated recurrent unit (Cho et al. 2014).
+    ///
+    /// r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
+    /// z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)
+    /// n = tanh(W_in x + b_in + r * (W_hn h + b_hn))        with reset_after, as torch.nn.GRU
+    /// n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)        without, as in the paper's first version (eq. 8)
+    /// h' = (1 - z) * n + z * h, y = h'
+    ///
+    /// Parameters, in the order r, z, n: weight_ih (3H, I), weight_hh (3H, H), bias_ih (3H,), bias_hh (3H,). State: h (H).
+    GRU "gru" {
+        input_size: usize,
+        hidden_size: usize,
+        /// Whether the reset gate comes after the matrix product.
+        reset_after: bool = true,
+        /// Whether there are biases.
+        bias: bool = true,
+    }
 }
 
-/// r = σ(W_ir x + b_ir + W_hr h + b_hr), z likewise, h' = (1 − z) n + z h, with the candidate
-/// n = tanh(W_in x + b_in + r (W_hn h + b_hn)) if the reset comes after the product (torch.nn.GRU), and
-/// n = tanh(W_in x + b_in + W_hn (r h) + b_hn) if before (Cho et al. 2014, eq. 8); y = h'.
-pub(super) fn gru(g: &Builder, options: &Json) -> Result<()> {
-    let o: Options = parse("gru", options)?;
+fn equations(g: &Builder, o: &Options) -> Result<()> {
     let (i, n, init) = (o.input_size, o.hidden_size, uniform(o.hidden_size));
 
     let x = g.input("x", &[i]);
     let h = g.state("h", &[n]);
     let [w_ir, w_iz, w_in] = g.param("weight_ih", &[3 * n, i], init).split();
     let [w_hr, w_hz, w_hn] = g.param("weight_hh", &[3 * n, n], init).split();
-    let bias = |name: &str| if o.bias { g.param(name, &[3 * n], init) } else { g.constant(0.0, &[3 * n]) };
-    let [b_ir, b_iz, b_in] = bias("bias_ih").split();
-    let [b_hr, b_hz, b_hn] = bias("bias_hh").split();
+    let [b_ir, b_iz, b_in] = param_if(o.bias, g, "bias_ih", &[3 * n], init).split();
+    let [b_hr, b_hz, b_hn] = param_if(o.bias, g, "bias_hh", &[3 * n], init).split();
 
     let r = (x.linear(w_ir) + b_ir + h.linear(w_hr) + b_hr).sigmoid();
     let z = (x.linear(w_iz) + b_iz + h.linear(w_hz) + b_hz).sigmoid();

@@ -1,48 +1,48 @@
 //! Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates: Gers et al. 2000) and its options.
 
-use super::{layer_norm, parse, uniform, yes};
+use super::{cell, layer_norm, uniform};
 use crate::error::{Error, Result};
 use crate::graph::{Builder, Init, Value};
-use serde::Deserialize;
-use serde_json::Value as Json;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    input_size: usize,
-    hidden_size: usize,
-    #[serde(default = "yes")]
-    bias: bool,
-    #[serde(default)]
-    proj_size: usize,
-    #[serde(default)]
-    peephole: bool,
-    #[serde(default)]
-    coupled: bool,
-    #[serde(default = "yes")]
-    forget_gate: bool,
-    #[serde(default)]
-    forget_bias: f64,
-    #[serde(default)]
-    layer_norm: bool,
+cell! {
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers, Schmidhuber and Cummins 2000).
+    ///
+    /// i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)
+    /// f = sigmoid(W_if x + b_if + W_hf h + b_hf)
+    /// g = tanh(W_ig x + b_ig + W_hg h + b_hg)
+    /// o = sigmoid(W_io x + b_io + W_ho h + b_ho)
+    /// c' = f * c + i * g
+    /// h' = o * tanh(c'), y = h'
+    ///
+    /// Parameters, in the order of gates i, f, g, o: weight_ih (4H, I), weight_hh (4H, H), bias_ih (4H,), bias_hh (4H,).
+    /// State: h (H, or proj_size) and c (H).
+    LSTM "lstm" {
+        input_size: usize,
+        hidden_size: usize,
+        /// Whether there are biases.
+        bias: bool = true,
+        /// h' = W_hr (o * tanh(c')), of this width (Sak, Senior and Beaufays 2014); adds weight_hr.
+        proj_size: usize = 0,
+        /// The gates i and f also see c, o also sees c' (Gers and Schmidhuber 2000); adds weight_p_i, weight_p_f and
+        /// weight_p_o (H,).
+        peephole: bool = false,
+        /// i = 1 - f (Greff et al. 2017), so there are no rows for i.
+        coupled: bool = false,
+        /// False gives the LSTM of 1997, c' = c + i * g, without rows for f.
+        forget_gate: bool = true,
+        /// Added to bias_ih of the forget gate when the parameters are drawn.
+        forget_bias: f64 = 0.0,
+        /// Layer normalisation of both products and of c' (Ba, Kiros and Hinton 2016, equations 20 to 22).
+        layer_norm: bool = false,
+    }
 }
 
 const EPS: f64 = 1e-5;
 
-/// i, f, o = σ(z_i), σ(z_f), σ(z_o); g = tanh(z_g); c' = f c + i g; h' = o tanh(c'); y = h', where
-/// z = W_ih x + b_ih + W_hh h + b_hh.
-///
-/// - `peephole` (Gers & Schmidhuber 2000): z_i += p_i c, z_f += p_f c, z_o += p_o c'
-/// - `coupled` (Greff et al. 2017, CIFG): i = 1 − f, without rows for i
-/// - `forget_gate = false` (1997): f = 1, without rows for f
-/// - `layer_norm` (Ba et al. 2016, eq. 20-22): z = LN(W_ih x) + LN(W_hh h) + b, h' = o tanh(LN(c'))
-/// - `proj_size` (Sak et al. 2014): h' = W_hr (o tanh(c'))
-/// - `forget_bias` is added to the rows of f in the initial b_ih
-pub(super) fn lstm(g: &Builder, options: &Json) -> Result<()> {
-    let o: Options = parse("lstm", options)?;
+fn equations(g: &Builder, o: &Options) -> Result<()> {
     let (i, n, init) = (o.input_size, o.hidden_size, uniform(o.hidden_size));
     let out = if o.proj_size > 0 { o.proj_size } else { n };
-    let names = gates(&o)?;
+    let names = gates(o)?;
     let rows = names.len() * n;
 
     let x = g.input("x", &[i]);

@@ -1,20 +1,30 @@
 //! The table of cells: one file of equations each, one line here each.
 
-mod elman;
-mod gru;
-mod lstm;
+mod define;
+
+pub use define::{Cell, CellOption};
 
 use crate::error::{Error, Result};
-use crate::graph::{Builder, Graph, Init, Value};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use crate::graph::{self, Builder, Graph, Init, Value};
+use define::cell;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// Writes a cell's equations into the builder, given its options as JSON.
-type Equations = fn(&Builder, &Json) -> Result<()>;
+/// Declares the modules of cells and the table.
+macro_rules! cells {
+    ($($cell:ident)*) => {
+        $(mod $cell;)*
 
-/// Every cell: its name and its equations.
-pub const CELLS: &[(&str, Equations)] = &[("elman", elman::elman), ("lstm", lstm::lstm), ("gru", gru::gru)];
+        /// Every cell.
+        pub const CELLS: &[Cell] = &[$($cell::CELL),*];
+    };
+}
+
+cells! {
+    elman
+    lstm
+    gru
+}
 
 /// What any cell may be asked for besides its own options.
 #[derive(Deserialize)]
@@ -31,42 +41,42 @@ struct Common {
 ///
 /// Besides its own options every cell takes `recurrent_dropout` and `zoneout`, probabilities in [0, 1).
 pub fn build(name: &str, options: &Json) -> Result<Graph> {
-    let known: Vec<&str> = CELLS.iter().map(|(name, _)| *name).collect();
-    let (_, equations) = CELLS
+    let known: Vec<&str> = CELLS.iter().map(|cell| cell.name).collect();
+    let cell = CELLS
         .iter()
-        .find(|(cell, _)| *cell == name)
+        .find(|cell| cell.name == name)
         .ok_or_else(|| Error::Value(format!("expected a cell of {known:?}, got '{name}'")))?;
-    let common: Common = parse(name, options)?;
-    positive(name, "input_size", common.input_size)?;
-    positive(name, "hidden_size", common.hidden_size)?;
-    for (option, p) in [("recurrent_dropout", common.recurrent_dropout), ("zoneout", common.zoneout)] {
-        if !(0.0..1.0).contains(&p) {
-            return Err(Error::Value(format!("{name}: expected {option} in [0, 1), got {p}")));
-        }
-    }
+    let common = Common::deserialize(options).map_err(|e| Error::Value(format!("options of {name}: {e}")))?;
+    size(name, "input_size", common.input_size)?;
+    size(name, "hidden_size", common.hidden_size)?;
     let builder = Builder::new(name);
     let mut own = options.clone();
     if let Some(map) = own.as_object_mut() {
         map.remove("recurrent_dropout");
         map.remove("zoneout");
     }
-    equations(&builder, &own)?;
-    let mut graph = builder.finish()?;
-    if common.recurrent_dropout > 0.0 {
-        graph = crate::graph::recurrent_dropout(&graph, common.recurrent_dropout)?;
-    }
-    if common.zoneout > 0.0 {
-        graph = crate::graph::zoneout(&graph, common.zoneout)?;
-    }
-    Ok(graph)
+    (cell.equations)(&builder, &own)?;
+    regularised(builder.finish()?, common.recurrent_dropout, common.zoneout)
 }
 
-/// Options from JSON.
-fn parse<T: DeserializeOwned>(cell: &str, options: &Json) -> Result<T> {
-    T::deserialize(options).map_err(|e| Error::Value(format!("options of {cell}: {e}")))
+/// A cell with recurrent dropout and zoneout, probabilities in [0, 1); 0 leaves it as it is.
+pub fn regularised(mut cell: Graph, recurrent_dropout: f64, zoneout: f64) -> Result<Graph> {
+    for (option, p) in [("recurrent_dropout", recurrent_dropout), ("zoneout", zoneout)] {
+        if !(0.0..1.0).contains(&p) {
+            return Err(Error::Value(format!("{}: expected {option} in [0, 1), got {p}", cell.name)));
+        }
+    }
+    if recurrent_dropout > 0.0 {
+        cell = graph::recurrent_dropout(&cell, recurrent_dropout)?;
+    }
+    if zoneout > 0.0 {
+        cell = graph::zoneout(&cell, zoneout)?;
+    }
+    Ok(cell)
 }
 
-fn positive(cell: &str, name: &str, size: usize) -> Result<()> {
+/// A size within reason.
+fn size(cell: &str, name: &str, size: usize) -> Result<()> {
     const LIMIT: usize = 1 << 20;
     if size == 0 || size > LIMIT {
         return Err(Error::Value(format!("{cell}: expected {name} in 1..={LIMIT}, got {size}")));
@@ -79,13 +89,35 @@ fn uniform(hidden_size: usize) -> Init {
     Init::Uniform(1.0 / (hidden_size as f64).sqrt())
 }
 
+/// A parameter, or zeros in its place.
+fn param_if<'b>(present: bool, g: &'b Builder, name: &str, shape: &[usize], init: Init) -> Value<'b> {
+    if present { g.param(name, shape, init) } else { g.constant(0.0, shape) }
+}
+
+/// What a unit makes of its pre-activation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Nonlinearity {
+    Tanh,
+    Relu,
+    Sigmoid,
+    Identity,
+}
+
+impl Nonlinearity {
+    fn of(self, z: Value<'_>) -> Value<'_> {
+        match self {
+            Self::Tanh => z.tanh(),
+            Self::Relu => z.relu(),
+            Self::Sigmoid => z.sigmoid(),
+            Self::Identity => z,
+        }
+    }
+}
+
 /// Layer normalisation (Ba et al. 2016, eq. 4) with gain and bias: (x − mean) / √(variance + ε) · weight + bias.
 pub(crate) fn layer_norm<'b>(x: Value<'b>, weight: Value<'b>, bias: Value<'b>, eps: f64) -> Value<'b> {
     let centred = x - x.mean();
     let variance = (centred * centred).mean();
     centred / (variance + eps).sqrt() * weight + bias
-}
-
-fn yes() -> bool {
-    true
 }

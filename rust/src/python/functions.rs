@@ -2,11 +2,12 @@
 
 use super::arguments::whole;
 use super::work::quick;
-use crate::cells::CELLS;
+use crate::cells::{CELLS, Cell, CellOption};
 use crate::error::{Error, Result};
 use crate::train::Schedule;
 use crate::{engine, graph, kernels};
 use pyo3::prelude::*;
+use serde_json::json;
 
 /// The factor of the learning rate at an update.
 #[pyfunction]
@@ -35,7 +36,30 @@ fn simd() -> Result<&'static str> {
 /// The names of all cells.
 #[pyfunction]
 fn cells() -> Vec<&'static str> {
-    CELLS.iter().map(|(name, _)| *name).collect()
+    CELLS.iter().map(|cell| cell.name).collect()
+}
+
+/// Every cell as JSON: name, class, documentation, and its options with defaults and documentation.
+#[pyfunction]
+fn cell_table() -> String {
+    let option = |option: CellOption| {
+        let required = option.default.is_none();
+        json!({"name": option.name, "required": required, "default": option.default, "doc": option.doc})
+    };
+    let describe = |cell: &Cell| {
+        let options: Vec<_> = (cell.options)().into_iter().map(option).collect();
+        json!({"name": cell.name, "class": cell.class, "doc": cell.doc, "options": options})
+    };
+    CELLS.iter().map(describe).collect::<serde_json::Value>().to_string()
+}
+
+/// The graph of a cell as it is stored in files, given its name and options as JSON.
+#[pyfunction]
+fn cell_graph(name: &str, options: &str) -> PyResult<String> {
+    quick(|| {
+        let options = serde_json::from_str(options).map_err(|e| Error::value("options of a cell", "JSON", e))?;
+        Ok(graph::to_json(&crate::cells::build(name, &options)?).to_string())
+    })
 }
 
 /// The name and version of each primitive.
@@ -57,6 +81,8 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(simd, module)?)?;
     module.add_function(wrap_pyfunction!(cells, module)?)?;
+    module.add_function(wrap_pyfunction!(cell_table, module)?)?;
+    module.add_function(wrap_pyfunction!(cell_graph, module)?)?;
     module.add_function(wrap_pyfunction!(primitives, module)?)?;
     module.add_function(wrap_pyfunction!(error_variants, module)?)
 }
