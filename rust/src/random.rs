@@ -94,6 +94,27 @@ fn fill_with<E>(key: Key, row: u64, position: u64, out: &mut [E], value: impl Fn
     }
 }
 
+/// Draws uniform in [`low`, `high`): low + (high − low)·u in float64, rounded once, where u is the unit's number over 2³².
+pub fn draw_uniform<E: Element>(key: Key, row: u64, position: u64, low: f64, high: f64, out: &mut [E]) {
+    fill_with(key, row, position, out, |number| {
+        let value = E::from_f64(low + (high - low) * (f64::from(number) / 4_294_967_296.0));
+        if value < E::from_f64(high) { value } else { E::from_f64(low) }
+    });
+}
+
+/// Normal draws by the method of Box and Muller (1958) in float64, rounded once; each unit has a block of its own.
+pub fn draw_normal<E: Element>(key: Key, row: u64, position: u64, mean: f64, deviation: f64, out: &mut [E]) {
+    for (unit, out) in (0..).zip(out) {
+        let [a, b, c, d] = philox(key, counter(row, position, unit));
+        let unit = |low: u32, high: u32| (u64::from(high) << 32 | u64::from(low)) >> 11;
+        // 1 − u lies in (0, 1], where the logarithm is finite.
+        let radius = 1.0 - unit(a, b) as f64 / 9_007_199_254_740_992.0;
+        let angle = std::f64::consts::TAU * (unit(c, d) as f64 / 9_007_199_254_740_992.0);
+        let normal = Element::sqrt(-2.0 * Element::ln(radius)) * Element::cos(angle);
+        *out = E::from_f64(mean + deviation * normal);
+    }
+}
+
 /// Two numbers uniform in [0, 1), multiples of 2⁻⁵³, of element `index` at attempt `attempt`.
 fn uniform_pair(key: Key, index: u64, attempt: u64) -> [f64; 2] {
     let [a, b, c, d] = philox(key, counter(index, attempt, 0));

@@ -129,7 +129,7 @@ impl<E: Element> Back<E> {
             at = frame::bind(plan, Home::Chunk, false, &memory, at, rows, 0, packed, bound);
         }
         let dy = Bound { ptr: memory.ptr().wrapping_add(at), stride, rule: Rule::Packed { origin: 0 } };
-        let scratch = call.arenas.take(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
+        let scratch = call.arenas.take(plans.iter().map(|p| scratch_len::<E>(p)).max().unwrap_or(1))?;
         Ok(Self { bound, ready, dy, memory, scratch })
     }
 

@@ -8,6 +8,7 @@ mod params;
 mod pipeline;
 mod pool;
 mod rows;
+mod rowwise;
 mod run;
 mod stage;
 mod stepper;

@@ -155,7 +155,7 @@ impl<E: Element> Lane<E> {
             at += stride(view) * staged_rows;
         }
         assert!(at <= memory.len(), "staged inputs fit the memory taken for them");
-        let scratch = call.arenas.take(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
+        let scratch = call.arenas.take(plans.iter().map(|p| scratch_len::<E>(p)).max().unwrap_or(1))?;
         Ok(Self { which, ready, bound, staged, chunk, chunk_memory, segment_memory, scratch, record, first: 0 })
     }
 

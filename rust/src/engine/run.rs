@@ -2,10 +2,8 @@
 
 use super::frame::{Bound, Rule, Span};
 use super::rows::Rows;
-use crate::graph::RowOp;
-use crate::kernels::{Block, Broadcast, Element, Gemm, Kernels, Operand, Reduce, ReduceKind, Term};
+use crate::kernels::{Block, Element, Gemm, Kernels, Operand, Term};
 use crate::plan::{Instruction, Place, Plan, Start};
-use crate::random::{self, Key};
 
 /// What random nodes are keyed by, besides the node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,7 +101,7 @@ impl<'a, E: Element> Runner<'a, E> {
         }
     }
 
-    fn at(&self, place: Place, t: usize) -> *mut E {
+    pub(super) fn at(&self, place: Place, t: usize) -> *mut E {
         self.bound[place.buffer].at(self.rows, t, place.offset, place.later)
     }
 
@@ -169,112 +167,9 @@ impl<'a, E: Element> Runner<'a, E> {
                 unsafe { (self.kernels.block)(&block) };
             }
             // SAFETY: as above.
-            Instruction::Row { op, args, out, width, .. } => unsafe { self.row(op, args, *out, *width, span, rows) },
-        }
-    }
-
-    unsafe fn row(&self, op: &RowOp, args: &[(Place, usize)], out: Place, width: usize, span: Span, rows: usize) {
-        let t = span.first();
-        let (target, out_stride) = (self.at(out, t), self.bound[out.buffer].stride);
-        let arg = |i: usize| (self.at(args[i].0, t), self.bound[args[i].0.buffer].stride);
-        // SAFETY: in all branches, bound places hold `rows` rows of their widths; indices were checked when they came in.
-        unsafe {
-            match op {
-                RowOp::Sum | RowOp::Max => {
-                    let (a, a_stride) = arg(0);
-                    let kind = if *op == RowOp::Sum { ReduceKind::Sum } else { ReduceKind::Max };
-                    (self.kernels.reduce)(&Reduce { kind, rows, n: args[0].1, a, a_stride, out: target, out_stride });
-                }
-                RowOp::Broadcast => {
-                    let (a, a_stride) = arg(0);
-                    let width = crate::plan::padded(width, E::PAD);
-                    (self.kernels.broadcast)(&Broadcast { rows, width, a, a_stride, out: target, out_stride });
-                }
-                RowOp::Columns { source, target: column, count } => {
-                    let (a, a_stride) = arg(0);
-                    for r in 0..rows {
-                        let to = target.add(r * out_stride);
-                        if *count < width {
-                            std::ptr::write_bytes(to, 0, width);
-                        }
-                        std::ptr::copy_nonoverlapping(a.add(r * a_stride + source), to.add(*column), *count);
-                    }
-                }
-                RowOp::Concat => {
-                    for r in 0..rows {
-                        let mut to = target.add(r * out_stride);
-                        for (i, &(_, count)) in args.iter().enumerate() {
-                            let (a, a_stride) = arg(i);
-                            std::ptr::copy_nonoverlapping(a.add(r * a_stride), to, count);
-                            to = to.add(count);
-                        }
-                    }
-                }
-                RowOp::Gather => {
-                    let (table, _) = arg(0);
-                    let (index, index_stride) = arg(1);
-                    for r in 0..rows {
-                        let row = read_index(index.add(r * index_stride));
-                        std::ptr::copy_nonoverlapping(table.add(row * width), target.add(r * out_stride), width);
-                    }
-                }
-                RowOp::Pick => {
-                    let (a, a_stride) = arg(0);
-                    let (index, index_stride) = arg(1);
-                    for r in 0..rows {
-                        let column = read_index(index.add(r * index_stride));
-                        *target.add(r * out_stride) = *a.add(r * a_stride + column);
-                    }
-                }
-                RowOp::Place => {
-                    let (a, a_stride) = arg(0);
-                    let (index, index_stride) = arg(1);
-                    for r in 0..rows {
-                        let to = target.add(r * out_stride);
-                        std::ptr::write_bytes(to, 0, width);
-                        *to.add(read_index(index.add(r * index_stride))) = *a.add(r * a_stride);
-                    }
-                }
-                RowOp::Bernoulli { probability, value, per_sequence, name } => {
-                    let key = random::key(self.draw.seed, &format!("{}.{name}", self.path), 0);
-                    self.bernoulli(key, *probability, *value, *per_sequence, (target, out_stride), width, span);
-                }
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the fields of the row operation and where it goes")]
-    unsafe fn bernoulli(
-        &self,
-        key: Key,
-        probability: f64,
-        value: f64,
-        per_sequence: bool,
-        out: (*mut E, usize),
-        width: usize,
-        span: Span,
-    ) {
-        let (from, to) = match span {
-            Span::Step(t) => (t, t + 1),
-            Span::Range(from, to) => (from, to),
-        };
-        let mut row = out.0;
-        for t in from..to {
-            for r in 0..self.rows.active(t) {
-                let position = if per_sequence { u64::MAX } else { self.draw.position + t as u64 };
-                // SAFETY: `out` holds all rows of the span.
-                let unit = unsafe { std::slice::from_raw_parts_mut(row, width) };
-                random::fill_bernoulli(
-                    key,
-                    self.ids[r] as u64,
-                    position,
-                    probability,
-                    E::from_f64(value),
-                    E::default(),
-                    unit,
-                );
-                row = row.wrapping_add(out.1);
-            }
+            Instruction::Row { op, args, out, width, extents, .. } => unsafe {
+                self.row(op, args, *out, *width, *extents, span, rows);
+            },
         }
     }
 }
@@ -294,20 +189,11 @@ fn places(instruction: &Instruction) -> Box<dyn Iterator<Item = Place> + '_> {
     }
 }
 
-/// An integer input: its bits lie at the start of an element of the model's type.
+/// Stores an integer in an element of the model's type: its bits lie at the start.
 ///
 /// # Safety
-/// `at` points to an element that was written by [`put_index`].
-unsafe fn read_index<E>(at: *mut E) -> usize {
-    // SAFETY: elements are at least four bytes wide and aligned for u32.
-    unsafe { at.cast::<u32>().read() as usize }
-}
-
-/// Stores an integer input in an element.
-///
-/// # Safety
-/// `at` is valid for writes.
+/// `at` is valid for writes; `E` is at least four bytes wide.
 pub unsafe fn put_index<E>(at: *mut E, value: u32) {
-    // SAFETY: as `read_index`.
+    // SAFETY: the caller's promise; elements are aligned for u32.
     unsafe { at.cast::<u32>().write(value) };
 }

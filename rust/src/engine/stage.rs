@@ -5,9 +5,10 @@ use super::frame::{Bound, Rule, Span};
 use super::memory::Memory;
 use super::params::{Layout, Params};
 use super::rows::Batch;
+use super::rowwise;
 use super::run::{Draw, Runner};
 use crate::error::Result;
-use crate::graph::{self, Graph, NodeId, ReverseInput};
+use crate::graph::{self, Graph, NodeId, Op, ReverseInput};
 use crate::kernels::{self, Element, Kernels, Piece};
 use crate::plan::{Class, Instruction, Plan, Request, normal_form};
 use std::collections::BTreeSet;
@@ -194,7 +195,7 @@ impl<E: Element> Ready<E> {
             Some(old) if old.len() == len => Ok(old),
             _ => Memory::new(len),
         };
-        let own = |class: &Class| matches!(class, Class::Constant(_) | Class::Once);
+        let own = |class: &Class| matches!(class, Class::Constant(_) | Class::Tensor(_) | Class::Once);
         let total = plan.buffers.iter().filter(|b| own(&b.class)).map(|b| b.stride).sum::<usize>();
         let mut once = reuse(old_once, total.max(1))?;
         let mut bound = vec![Bound::NONE; plan.buffers.len()];
@@ -202,6 +203,12 @@ impl<E: Element> Ready<E> {
         for (buffer, bound) in plan.buffers.iter().zip(&mut bound) {
             match buffer.class {
                 Class::Constant(number) => once.slice_mut()[at..at + buffer.stride].fill(E::from_f64(number)),
+                Class::Tensor(node) => {
+                    let Op::Tensor(numbers) = &plan.graph.nodes[node].op else { unreachable!("the class says so") };
+                    let row = &mut once.slice_mut()[at..at + buffer.stride];
+                    row.fill(E::default());
+                    row.iter_mut().zip(&numbers[..]).for_each(|(to, &number)| *to = E::from_f64(number));
+                }
                 Class::Param(index) => {
                     let slot = &layout.slots[stage.params[index]];
                     *bound = Bound { ptr: params.memory.ptr().wrapping_add(slot.offset), stride: 0, rule: Rule::Fixed };
@@ -255,7 +262,7 @@ pub fn run_once<E: Element>(
         return Ok(());
     }
     let batch = Batch::new(1, 1, None, 1)?;
-    let scratch = Memory::new(scratch_len(plan))?;
+    let scratch = Memory::new(scratch_len::<E>(plan))?;
     let mut runner = Runner::new(
         kernels,
         plan,
@@ -272,12 +279,13 @@ pub fn run_once<E: Element>(
     Ok(())
 }
 
-/// Elements of scratch memory that a plan's programs need.
-pub fn scratch_len(plan: &Plan) -> usize {
+/// Elements of scratch memory that a plan's programs and row operations need.
+pub fn scratch_len<E: Element>(plan: &Plan) -> usize {
     let lists = [&plan.prologue, &plan.before, &plan.step, &plan.after, &plan.epilogue];
-    let temporaries = lists.iter().flat_map(|l| l.iter()).map(|i| match i {
-        Instruction::Block { temporaries, .. } => *temporaries,
-        _ => 0,
+    let needed = lists.iter().flat_map(|l| l.iter()).map(|i| match i {
+        Instruction::Block { temporaries, .. } => kernels::scratch_len(*temporaries),
+        Instruction::Row { op, extents, .. } => rowwise::scratch_len::<E>(op, *extents),
+        Instruction::Gemm { .. } => 0,
     });
-    kernels::scratch_len(temporaries.max().unwrap_or(0)).max(1)
+    needed.max().unwrap_or(0).max(1)
 }

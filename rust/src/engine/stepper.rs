@@ -78,7 +78,7 @@ impl<E: Element> Stepper<E> {
         let stride = padded(width, E::PAD);
         let memory: Memory<E> = Memory::new(size + rows * stride)?;
         let input = Bound { ptr: memory.ptr().wrapping_add(size), stride, rule: Rule::Packed { origin: 0 } };
-        let scratch = Memory::new(plans.iter().map(|p| scratch_len(p)).max().unwrap_or(1))?;
+        let scratch = Memory::new(plans.iter().map(|p| scratch_len::<E>(p)).max().unwrap_or(1))?;
         let mut at = 0;
         let mut output = input;
         let mut prepared = Vec::new();

@@ -117,6 +117,17 @@ impl<E: Element> Sums<E> {
             let stage = call.stages[index];
             let plan = &call.reverse(index, mode).plan;
             let bound = &self.bound[index];
+            let total_of = |sum: usize| {
+                let total = plan.buffers.iter().position(|b| b.class == Class::Total(sum));
+                bound[total.expect("every sum has its buffer")]
+            };
+            for &(sum, row) in &plan.flattened {
+                let accumulate = &plan.accumulate[sum];
+                let row = bound[row.buffer].ptr.wrapping_add(row.offset);
+                // SAFETY: the row holds every element of the sum; it began as zeros.
+                let row = unsafe { std::slice::from_raw_parts_mut(row, accumulate.rows * accumulate.b.1) };
+                add_total(accumulate, total_of(sum), row);
+            }
             run_once(stage, plan, &plan.epilogue, bound, call.kernels)?;
             for part in &plan.gradients {
                 let slot = &call.layout.slots[stage.params[part.param]];
@@ -130,13 +141,7 @@ impl<E: Element> Sums<E> {
                         }
                     }
                     GradientFrom::Total(sum) => {
-                        let accumulate = &plan.accumulate[sum];
-                        let total = plan
-                            .buffers
-                            .iter()
-                            .position(|b| b.class == Class::Total(sum))
-                            .expect("every sum has its buffer");
-                        add_total(accumulate, bound[total], target);
+                        add_total(&plan.accumulate[sum], total_of(sum), target);
                     }
                 }
             }

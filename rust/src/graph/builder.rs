@@ -135,6 +135,16 @@ impl Builder {
         value
     }
 
+    /// Given numbers, row by row.
+    pub fn tensor(&self, numbers: &[f64], shape: &[usize]) -> Value<'_> {
+        self.push(Op::Tensor(numbers.into()), vec![], Type::float(shape), false)
+    }
+
+    /// Values one after the other along an axis.
+    pub fn concat(&self, values: &[Value<'_>], axis: usize) -> Value<'_> {
+        self.apply(p::Concat { axis }, values)
+    }
+
     /// Applies a primitive; an equal node is used again. After an error the first argument is returned, so that the
     /// equations that follow can be written out.
     pub fn apply<P: Primitive + 'static>(&self, primitive: P, args: &[Value<'_>]) -> Value<'_> {
@@ -150,10 +160,13 @@ impl Builder {
         let types: Vec<Type> = args.iter().map(|&a| self.ty(a)).collect();
         match primitive.infer(&types.iter().collect::<Vec<_>>()) {
             Ok(ty) => {
-                let draws = matches!(primitive.evaluation(), super::Evaluation::Row(super::RowOp::Bernoulli { .. }));
-                let varies = draws || args.iter().any(|&a| self.varies(a));
+                let varies = primitive.is_random() || args.iter().any(|&a| self.varies(a));
                 let value = self.push(Op::Apply(primitive), args.to_vec(), ty, varies);
-                self.inner.borrow_mut().known.insert(key, value.id);
+                let mut inner = self.inner.borrow_mut();
+                if let Err(error) = inner.graph.check_arguments(value.id) {
+                    inner.error.get_or_insert(error);
+                }
+                inner.known.insert(key, value.id);
                 value
             }
             Err(message) => {
@@ -169,6 +182,7 @@ impl Builder {
     pub(crate) fn copy(&self, node: &Node, args: &[NodeId]) -> NodeId {
         match &node.op {
             Op::Constant(number) => self.constant(*number, &node.ty.shape).id,
+            Op::Tensor(numbers) => self.tensor(numbers, &node.ty.shape).id,
             Op::Apply(primitive) => self.apply_dyn(primitive.clone(), args).id,
             _ => unreachable!("leaves are declared, not copied"),
         }
@@ -262,9 +276,54 @@ impl<'b> Value<'b> {
         self.builder.apply(p::Select, &[self, a, b])
     }
 
+    /// sin x.
+    pub fn sin(self) -> Value<'b> {
+        self.unary(p::Sin)
+    }
+
+    /// cos x.
+    pub fn cos(self) -> Value<'b> {
+        self.unary(p::Cos)
+    }
+
+    /// |x|.
+    pub fn abs(self) -> Value<'b> {
+        self.unary(p::Abs)
+    }
+
+    /// 1 or −1, and x itself where it is ±0.
+    pub fn sign(self) -> Value<'b> {
+        self.unary(p::Sign)
+    }
+
+    /// The greatest integer not above x.
+    pub fn floor(self) -> Value<'b> {
+        self.unary(p::Floor)
+    }
+
+    /// The lesser of both.
+    pub fn minimum(self, other: Value<'b>) -> Value<'b> {
+        self.binary(p::Minimum, other)
+    }
+
+    /// The greater of both.
+    pub fn maximum(self, other: Value<'b>) -> Value<'b> {
+        self.binary(p::Maximum, other)
+    }
+
+    /// x, through which no gradient flows.
+    pub fn stop(self) -> Value<'b> {
+        self.unary(p::Stop)
+    }
+
     /// The sum over the elements: a scalar.
     pub fn sum(self) -> Value<'b> {
-        self.unary(p::Sum)
+        self.unary(p::Sum { axis: None })
+    }
+
+    /// The sum along an axis, which goes.
+    pub fn sum_axis(self, axis: usize) -> Value<'b> {
+        self.unary(p::Sum { axis: Some(axis) })
     }
 
     /// The mean over the elements: a scalar.
@@ -274,17 +333,79 @@ impl<'b> Value<'b> {
 
     /// The largest element: a scalar.
     pub fn max(self) -> Value<'b> {
-        self.unary(p::Max)
+        self.unary(p::Max { axis: None })
+    }
+
+    /// The largest along an axis, which goes.
+    pub fn max_axis(self, axis: usize) -> Value<'b> {
+        self.unary(p::Max { axis: Some(axis) })
     }
 
     /// A scalar repeated to `shape`.
     pub fn broadcast(self, shape: &[usize]) -> Value<'b> {
-        self.unary(p::Broadcast { shape: shape.to_vec() })
+        self.spread(shape, None)
+    }
+
+    /// A vector repeated along `axis` of a matrix of this shape.
+    pub fn broadcast_axis(self, shape: &[usize], axis: usize) -> Value<'b> {
+        self.spread(shape, Some(axis))
+    }
+
+    /// What a sum along the axis (or of all elements) came from: its gradient.
+    pub(crate) fn spread(self, shape: &[usize], axis: Option<usize>) -> Value<'b> {
+        match axis {
+            // A vector's only axis: what is left is a scalar.
+            Some(_) if shape.len() == 1 => self.unary(p::Broadcast { shape: shape.to_vec(), axis: None }),
+            _ => self.unary(p::Broadcast { shape: shape.to_vec(), axis }),
+        }
+    }
+
+    /// The same elements, row by row, in another shape.
+    pub fn reshape(self, shape: &[usize]) -> Value<'b> {
+        if self.ty().shape == shape { self } else { self.unary(p::Reshape { shape: shape.to_vec() }) }
+    }
+
+    /// The transpose of a matrix.
+    pub fn transpose(self) -> Value<'b> {
+        self.unary(p::Transpose)
+    }
+
+    /// The product of two matrices of each sample.
+    pub fn matmul(self, other: Value<'b>) -> Value<'b> {
+        self.builder.apply(p::MatMul { transposed: [false, false] }, &[self, other])
+    }
+
+    /// The product of a matrix and a vector of each sample.
+    pub fn matvec(self, vector: Value<'b>) -> Value<'b> {
+        let rows = self.ty().shape.first().copied().unwrap_or(0);
+        self.matmul(vector.reshape(&[vector.width(), 1])).reshape(&[rows])
+    }
+
+    /// a bᵀ of two vectors: a matrix.
+    pub fn outer(self, other: Value<'b>) -> Value<'b> {
+        self.reshape(&[self.width(), 1]).matmul(other.reshape(&[1, other.width()]))
+    }
+
+    /// Σ_jk W_ijk a_j b_k over a parameter of rank 3.
+    pub fn bilinear(self, other: Value<'b>, weight: Value<'b>) -> Value<'b> {
+        let pairs = self.width() * other.width();
+        let rows = weight.ty().shape.first().copied().unwrap_or(0);
+        self.outer(other).reshape(&[pairs]).linear(weight.reshape(&[rows, pairs]))
     }
 
     /// Elements `from..to` (of a matrix: rows).
     pub fn slice(self, from: usize, to: usize) -> Value<'b> {
-        self.unary(p::Slice { from, to })
+        self.slice_axis(0, from, to)
+    }
+
+    /// Elements `from..to` along an axis.
+    pub fn slice_axis(self, axis: usize, from: usize, to: usize) -> Value<'b> {
+        self.unary(p::Slice { from, to, axis })
+    }
+
+    /// This as elements `before..` of `total`, zero elsewhere.
+    pub fn pad(self, before: usize, total: usize) -> Value<'b> {
+        self.unary(p::Pad { before, total, axis: 0 })
     }
 
     /// `N` equal parts, one after the other.

@@ -26,6 +26,7 @@ enum StoredNode {
     Input { name: String, kind: Kind, shape: Vec<usize>, limit: Option<usize> },
     State { name: String, shape: Vec<usize> },
     Constant { value: f64, shape: Vec<usize> },
+    Tensor { values: Vec<f64>, shape: Vec<usize> },
     Apply { primitive: String, version: u32, attributes: Map<String, Json>, args: Vec<NodeId> },
 }
 
@@ -54,6 +55,7 @@ pub fn to_json(graph: &Graph) -> Json {
         }
         Op::State(i) => StoredNode::State { name: graph.states[*i].name.clone(), shape: node.ty.shape.clone() },
         Op::Constant(value) => StoredNode::Constant { value: *value, shape: node.ty.shape.clone() },
+        Op::Tensor(values) => StoredNode::Tensor { values: values.to_vec(), shape: node.ty.shape.clone() },
         Op::Apply(primitive) => StoredNode::Apply {
             primitive: primitive.name().into(),
             version: primitive.version(),
@@ -123,6 +125,7 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
             leaf(Op::State(graph.states.len() - 1), Type::float(&shape), true)
         }
         StoredNode::Constant { value, shape } => leaf(Op::Constant(value), Type::float(&shape), false),
+        StoredNode::Tensor { values, shape } => leaf(Op::Tensor(values.into()), Type::float(&shape), false),
         StoredNode::Apply { primitive, version, attributes, args } => {
             let (_, _, make) = TABLE
                 .iter()
@@ -144,8 +147,7 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
             }
             let types: Vec<&Type> = args.iter().map(|&a| graph.ty(a)).collect();
             let ty = primitive.infer(&types)?;
-            let draws = matches!(primitive.evaluation(), super::Evaluation::Row(super::RowOp::Bernoulli { .. }));
-            let varies = draws || args.iter().any(|&a| graph.nodes[a].varies);
+            let varies = primitive.is_random() || args.iter().any(|&a| graph.nodes[a].varies);
             Node { op: Op::Apply(primitive), args, ty, varies }
         }
     })

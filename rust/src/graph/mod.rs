@@ -9,7 +9,7 @@ mod transform;
 
 pub use builder::{Builder, Value};
 pub use json::{from_json, to_json};
-pub use primitive::{Accumulation, Evaluation, Primitive, RowOp};
+pub use primitive::{Accumulation, Along, Distribution, Evaluation, Primitive, RowOp};
 pub(crate) use reverse::parameter_view;
 pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub use transform::{expectation, recurrent_dropout, residual, zoneout};
@@ -82,6 +82,8 @@ pub enum Op {
     State(usize),
     /// The same number in every element.
     Constant(f64),
+    /// Given numbers.
+    Tensor(Arc<[f64]>),
     /// A primitive applied to earlier nodes.
     Apply(Arc<dyn Primitive>),
 }
@@ -220,6 +222,57 @@ impl Graph {
         feeds
     }
 
+    /// The number of values that an integer node may have: 0 to this - 1; unknown for those of a reverse graph.
+    fn limit(&self, id: NodeId) -> Option<usize> {
+        match &self.nodes[id].op {
+            Op::Input(index) => self.inputs[*index].limit,
+            Op::Apply(primitive) => match primitive.evaluation() {
+                Evaluation::Row(RowOp::Along { what: Along::Argsort | Along::Argmax, axis }) => {
+                    self.ty(self.nodes[id].args[0]).shape.get(axis).copied()
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Checks what types do not say: indices stay within what they index, weights and tables do not vary.
+    fn check_arguments(&self, id: NodeId) -> Result<()> {
+        let node = &self.nodes[id];
+        let Op::Apply(primitive) = &node.op else { return Ok(()) };
+        let fixed: Vec<NodeId> = match primitive.evaluation() {
+            Evaluation::Affine { init, .. } => {
+                node.args[usize::from(init)..].iter().skip(1).step_by(2).copied().collect()
+            }
+            Evaluation::Row(RowOp::Gather) => node.args[..1].to_vec(),
+            _ => Vec::new(),
+        };
+        if let Some(&varying) = fixed.iter().find(|&&a| self.nodes[a].varies) {
+            return Err(Error::Value(format!(
+                "node {id} ({}): expected a matrix made of parameters and constants, got node {varying}, which varies",
+                primitive.name()
+            )));
+        }
+        let extent = match primitive.evaluation() {
+            Evaluation::Row(RowOp::Gather | RowOp::Pick | RowOp::Take) => {
+                node.args.first().and_then(|&a| self.ty(a).shape.first().copied())
+            }
+            Evaluation::Row(RowOp::Place | RowOp::ScatterAdd) => node.ty.shape.first().copied(),
+            Evaluation::Accumulate(Accumulation::Rows) => node.ty.shape.first().copied(),
+            _ => return Ok(()),
+        };
+        let index = if primitive.name() == "accumulate_rows" { 0 } else { 1 };
+        let limit = node.args.get(index).and_then(|&a| self.limit(a));
+        match (extent, limit) {
+            (Some(extent), Some(limit)) if limit > extent => Err(Error::Shape(format!(
+                "node {id} ({}): expected indices below {extent}, got indices up to {}",
+                primitive.name(),
+                limit - 1
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks what a builder guarantees and a file may break: order, types, limits.
     pub fn validate(&self) -> Result<()> {
         let bad = |what: String| Err(Error::Value(format!("graph '{}': {what}", self.name)));
@@ -237,6 +290,11 @@ impl Graph {
                     node.ty
                 ));
             }
+            if let Op::Tensor(numbers) = &node.op
+                && (numbers.len() != node.ty.width() || !numbers.iter().all(|n| n.is_finite()))
+            {
+                return bad(format!("node {id}: expected {} finite numbers, got others", node.ty.width()));
+            }
             if let Op::Apply(primitive) = &node.op {
                 let args: Vec<&Type> = node.args.iter().map(|&a| self.ty(a)).collect();
                 let ty = primitive
@@ -245,6 +303,7 @@ impl Graph {
                 if ty != node.ty {
                     return bad(format!("node {id} ({}): expected type {ty}, got {}", primitive.name(), node.ty));
                 }
+                self.check_arguments(id)?;
             }
         }
         let count = self.nodes.len();

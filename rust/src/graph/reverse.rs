@@ -1,7 +1,7 @@
 //! The reverse graph of a cell: its exact backward pass, itself a cell whose states are gradients.
 
 use super::primitives::AccumulateSum;
-use super::{Builder, Evaluation, Graph, Kind, NodeId, Op, Primitive, Type, Value};
+use super::{Along, Builder, Evaluation, Graph, Kind, NodeId, Op, Primitive, RowOp, Type, Value};
 use crate::error::Result;
 use crate::kernels::Elementwise;
 use std::cell::RefCell;
@@ -138,7 +138,7 @@ fn needs_gradient(graph: &Graph, input_gradients: bool) -> Vec<bool> {
             && match node.op {
                 Op::Param(_) | Op::State(_) => true,
                 Op::Input(_) => input_gradients,
-                Op::Constant(_) => false,
+                Op::Constant(_) | Op::Tensor(_) => false,
                 Op::Apply(_) => node.args.iter().any(|&a| needs[a]),
             };
     }
@@ -204,11 +204,16 @@ pub(crate) fn parameter_view(graph: &Graph, id: NodeId) -> Option<(usize, usize)
     let node = &graph.nodes[id];
     match &node.op {
         Op::Param(index) => Some((*index, 0)),
-        Op::Apply(primitive) if primitive.name() == "slice" => {
+        Op::Apply(primitive) => {
+            let start = match primitive.evaluation() {
+                Evaluation::Row(RowOp::Along { what: Along::Part { from }, axis: 0 }) => {
+                    from * node.ty.shape[1..].iter().product::<usize>()
+                }
+                Evaluation::Row(RowOp::Copy) => 0,
+                _ => return None,
+            };
             let (param, offset) = parameter_view(graph, node.args[0])?;
-            let Evaluation::Row(super::RowOp::Columns { source, .. }) = primitive.evaluation() else { return None };
-            let row: usize = node.ty.shape[1..].iter().product();
-            Some((param, offset + source * row))
+            Some((param, offset + start))
         }
         _ => None,
     }

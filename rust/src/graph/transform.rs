@@ -1,7 +1,7 @@
 //! Changes of a cell that any cell allows: zoneout, recurrent dropout, residual connection, expectation.
 
-use super::primitives::Bernoulli;
-use super::{Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, Value};
+use super::primitives::Draw;
+use super::{Builder, Distribution, Evaluation, Graph, Node, NodeId, Op, RowOp, Value};
 use crate::error::{Error, Result};
 
 /// Writes `graph` again and returns where each node went. For each node that is not a leaf, `change` may name a node
@@ -50,12 +50,8 @@ pub fn expectation(graph: &Graph) -> Result<Graph> {
     let builder = Builder::new(&graph.name);
     let map = rebuild(graph, &builder, |b, _, node, _| {
         let Op::Apply(primitive) = &node.op else { return None };
-        let Evaluation::Row(RowOp::Bernoulli { probability, value, per_sequence, name }) = primitive.evaluation()
-        else {
-            return None;
-        };
-        let draw = Bernoulli { shape: node.ty.shape.clone(), probability, value, per_sequence, label: name };
-        Some(b.constant(draw.expectation(), &node.ty.shape).id)
+        let Evaluation::Row(RowOp::Draw { distribution, .. }) = primitive.evaluation() else { return None };
+        Some(b.constant(distribution.mean(), &node.ty.shape).id)
     });
     finish(graph, builder, &map)
 }
@@ -70,7 +66,8 @@ pub fn zoneout(graph: &Graph, p: f64) -> Result<Graph> {
         let (old, new) = (builder.value(map[state.node]), builder.value(map[state.next]));
         let shape = old.ty().shape;
         let label = format!("zoneout_{}", state.name);
-        let keep = builder.apply(Bernoulli { shape, probability: p, value: 1.0, per_sequence: false, label }, &[]);
+        let distribution = Distribution::Bernoulli { probability: p, value: 1.0 };
+        let keep = builder.apply(Draw { distribution, shape, per_sequence: false, label }, &[]);
         ends.push((state.next, (keep * old + (1.0 - keep) * new).id));
     }
     // Only the ends change: inside the step the new value is used as it is (eq. 5 and 6 of the paper).
@@ -95,10 +92,9 @@ pub fn recurrent_dropout(graph: &Graph, p: f64) -> Result<Graph> {
         if !b.is_state(args[0]) && !gated {
             return None;
         }
-        let draw = Bernoulli {
+        let draw = Draw {
+            distribution: Distribution::Bernoulli { probability: 1.0 - p, value: 1.0 / (1.0 - p) },
             shape: x.ty().shape,
-            probability: 1.0 - p,
-            value: 1.0 / (1.0 - p),
             per_sequence: true,
             label: "recurrent_dropout".into(),
         };

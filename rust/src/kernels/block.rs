@@ -168,11 +168,13 @@ elementwise! {
     /// 1 or −1, and a itself where it is ±0.
     Sign(_s, a) = math::sign(a);
     /// The lesser; b where they are equal.
-    Min(_s, a, b) = math::min(a, b);
+    Minimum(_s, a, b) = math::min(a, b);
     /// The greater; b where they are equal.
-    Max(_s, a, b) = math::max(a, b);
+    Maximum(_s, a, b) = math::max(a, b);
     /// 1 where a > b, else 0; 0 where either is NaN.
     Greater(_s, a, b) = b.lt(a).select(a.constant(E::from_f64(1.0)), a.constant(E::from_f64(0.0)));
+    /// 1 where a > 0, else 0; 0 where it is NaN.
+    Step(_s, a) = a.constant(E::from_f64(0.0)).lt(a).select(a.constant(E::from_f64(1.0)), a.constant(E::from_f64(0.0)));
     /// 1 where a = b, else 0; 0 where either is NaN.
     Equal(_s, a, b) = a.eq(b).select(a.constant(E::from_f64(1.0)), a.constant(E::from_f64(0.0)));
     /// b where a ≠ 0 (NaN included), else c; the other argument's NaN does not matter.

@@ -2,8 +2,8 @@
 
 use crate::cells::layer_norm as normalise;
 use crate::error::{Error, Result};
-use crate::graph::primitives::{Bernoulli, Gather, Stop};
-use crate::graph::{Builder, Graph, Init};
+use crate::graph::primitives::{Draw, Gather};
+use crate::graph::{Builder, Distribution, Graph, Init};
 
 /// y = row x of the weight.
 pub(super) fn embedding(count: usize, width: usize) -> Result<Graph> {
@@ -29,10 +29,9 @@ pub(super) fn linear(inputs: usize, outputs: usize, bias: bool) -> Result<Graph>
 /// y = x · mask / (1 − p).
 pub(super) fn dropout(width: usize, p: f64) -> Result<Graph> {
     let g = Builder::new("dropout");
-    let draw = Bernoulli {
+    let draw = Draw {
+        distribution: Distribution::Bernoulli { probability: 1.0 - p, value: 1.0 / (1.0 - p) },
         shape: vec![width],
-        probability: 1.0 - p,
-        value: 1.0 / (1.0 - p),
         per_sequence: false,
         label: "dropout".into(),
     };
@@ -62,7 +61,7 @@ pub fn loss_graph(name: &str, width: usize) -> Result<Graph> {
         "cross_entropy" => {
             let target = g.tokens("target", width);
             // The largest logit is taken out so that exp cannot overflow; the loss does not depend on it.
-            let largest = g.apply(Stop, &[y.max()]);
+            let largest = y.max().stop();
             (y - largest).exp().sum().log() + largest - y.pick(target)
         }
         "bernoulli" => (y.softplus() - g.input("target", &[width]) * y).sum(),

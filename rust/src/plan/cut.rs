@@ -1,8 +1,8 @@
 //! Which phase computes a node.
 
-use super::rewrite::{primitive, users};
+use super::rewrite::users;
 use super::{Plan, Request};
-use crate::graph::{Evaluation, NodeId, Op};
+use crate::graph::{Along, Evaluation, NodeId, Op, RowOp};
 
 /// The phases in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +92,14 @@ impl Plan {
     }
 }
 
-/// Whether a node is a slice.
-pub(super) fn is_slice(request: &Request<'_>, id: NodeId) -> bool {
-    primitive(&request.graph.nodes[id]) == "slice"
+/// Where a node that is nothing but a stretch of its argument's elements begins in it: a slice, a reshape.
+pub(super) fn view_start(request: &Request<'_>, id: NodeId) -> Option<usize> {
+    let node = &request.graph.nodes[id];
+    match evaluation(request, id)? {
+        Evaluation::Row(RowOp::Along { what: Along::Part { from }, axis: 0 }) => {
+            Some(from * node.ty.shape[1..].iter().product::<usize>())
+        }
+        Evaluation::Row(RowOp::Copy) => Some(0),
+        _ => None,
+    }
 }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 impl Layout {
     pub(super) fn emit(mut self, request: Request<'_>) -> Result<Plan> {
         let mut packs = Vec::new();
+        let (accumulate, totals, flattened) = self.emit_accumulations(&request)?;
         let mut lists: HashMap<Phase, Vec<Instruction>> = HashMap::new();
         let mut prologue_end = Vec::new();
         for phase in [Phase::Prologue, Phase::Before, Phase::Step, Phase::After, Phase::Epilogue] {
@@ -30,7 +31,7 @@ impl Layout {
                     }
                     Unit::Block(members) => list.push(self.emit_block(&request, &members)),
                     Unit::Row(id) if self.views.contains(&id) => {}
-                    Unit::Row(id) => list.push(self.emit_row(&request, phase, id)?),
+                    Unit::Row(id) => list.push(self.emit_row(&request, id)?),
                 }
             }
             lists.insert(phase, list);
@@ -51,7 +52,6 @@ impl Layout {
                 nodes: vec![node],
             });
         }
-        let (accumulate, totals) = self.emit_accumulations(&request)?;
         let gradients = self.emit_gradients(&request, &totals)?;
         let outputs = request.graph.outputs.iter().map(|&id| self.place(&request, id)).collect::<Result<Vec<_>>>()?;
         let mut saved = BTreeMap::new();
@@ -67,6 +67,7 @@ impl Layout {
             step,
             after,
             accumulate,
+            flattened,
             epilogue,
             packs,
             tracks: self.tracks,
@@ -208,35 +209,31 @@ impl Layout {
         Instruction::Block { width, operands, ops, temporaries, nodes: members.to_vec() }
     }
 
-    fn emit_row(&self, request: &Request<'_>, phase: Phase, id: NodeId) -> Result<Instruction> {
+    fn emit_row(&self, request: &Request<'_>, id: NodeId) -> Result<Instruction> {
         let graph = &request.graph;
         let node = &graph.nodes[id];
-        let Some(Evaluation::Row(mut op)) = evaluation(request, id) else {
+        let Some(Evaluation::Row(op)) = evaluation(request, id) else {
             return Err(Error::Unsupported(format!(
                 "'{}': a product of parameters (node {id}) cannot be planned yet",
                 graph.name
             )));
         };
-        if let RowOp::Columns { count, .. } = &mut op {
-            *count = if *count == 0 { graph.width(node.args[0]) } else { *count };
-        }
-        if matches!(phase, Phase::Prologue | Phase::Epilogue)
-            && (node.ty.shape.len() > 1 || node.args.iter().any(|&a| graph.ty(a).shape.len() > 1))
-        {
-            return Err(Error::Unsupported(format!(
-                "'{}': row operations on matrices of parameters (node {id}) cannot be planned yet",
-                graph.name
-            )));
-        }
         let args =
             node.args.iter().map(|&a| Ok((self.place(request, a)?, graph.width(a)))).collect::<Result<Vec<_>>>()?;
-        Ok(Instruction::Row { op, args, out: self.place(request, id)?, width: graph.width(id), node: id })
+        let types: Vec<_> = node.args.iter().map(|&a| graph.ty(a)).collect();
+        let extents = op.extents(&types, &node.ty);
+        Ok(Instruction::Row { op, args, out: self.place(request, id)?, width: graph.width(id), extents, node: id })
     }
 
-    fn emit_accumulations(&mut self, request: &Request<'_>) -> Result<(Vec<Accumulate>, HashMap<NodeId, usize>)> {
+    #[allow(clippy::type_complexity, reason = "one caller, which takes it apart at once")]
+    fn emit_accumulations(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Vec<Accumulate>, HashMap<NodeId, usize>, Vec<(usize, Place)>)> {
         let graph = &request.graph;
         let mut list = Vec::new();
         let mut totals = HashMap::new();
+        let mut flattened = Vec::new();
         for (id, node) in graph.nodes.iter().enumerate() {
             if self.phases[id] != Phase::Accumulate {
                 continue;
@@ -268,11 +265,15 @@ impl Layout {
             };
             let rows = if swapped { a.map_or(1, |a| a.1) } else { rows };
             totals.insert(id, list.len());
-            let buffer = self.buffer(Class::Total(list.len()), b.1);
-            self.places.insert(id, Place { buffer, offset: 0, later: false });
+            self.buffer(Class::Total(list.len()), b.1);
+            if self.users[id].iter().any(|&user| user != usize::MAX) {
+                let row = self.fresh(Class::Final, graph.width(id));
+                self.places.insert(id, row);
+                flattened.push((list.len(), row));
+            }
             list.push(Accumulate { kind, a, b, rows, swapped, node: id });
         }
-        Ok((list, totals))
+        Ok((list, totals, flattened))
     }
 
     fn emit_gradients(&self, request: &Request<'_>, totals: &HashMap<NodeId, usize>) -> Result<Vec<GradientPart>> {
@@ -288,6 +289,5 @@ impl Layout {
 }
 
 fn copy_row(from: Place, width: usize, to: Place, node: NodeId) -> Instruction {
-    let op = RowOp::Columns { source: 0, target: 0, count: width };
-    Instruction::Row { op, args: vec![(from, width)], out: to, width, node }
+    Instruction::Row { op: RowOp::Copy, args: vec![(from, width)], out: to, width, extents: [1, width, 1], node }
 }

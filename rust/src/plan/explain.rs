@@ -98,13 +98,8 @@ impl Plan {
                         let _ = writeln!(text, "             {}", describe(&self.graph, id));
                     }
                 }
-                Instruction::Row { op: RowOp::Columns { source, target, count }, args, out, .. } => {
-                    let _ = writeln!(
-                        text,
-                        "    copy   {}[{target}..+{count}] = {}[{source}..]",
-                        self.place(out),
-                        self.place(&args[0].0)
-                    );
+                Instruction::Row { op: RowOp::Copy, args, out, width, .. } => {
+                    let _ = writeln!(text, "    copy   {}[{width}] = {}", self.place(out), self.place(&args[0].0));
                 }
                 Instruction::Row { node, .. } => {
                     let _ = writeln!(text, "    row    {}", describe(&self.graph, *node));
@@ -117,6 +112,7 @@ impl Plan {
         let offset = if place.offset == 0 { String::new() } else { format!("+{}", place.offset) };
         match self.buffers[place.buffer].class {
             Class::Constant(number) => format!("{number}"),
+            Class::Tensor(node) => format!("v{node}"),
             Class::Param(index) => format!("{}{offset}", self.graph.params[index].name),
             Class::Once | Class::Final => format!("once{}{offset}", place.buffer),
             Class::Temp => format!("step{}{offset}", place.buffer),
@@ -137,7 +133,7 @@ fn describe(graph: &Graph, id: NodeId) -> String {
         Op::Input(i) => graph.inputs[*i].name.clone(),
         Op::State(i) => format!("{}(t-1)", graph.states[*i].name),
         Op::Constant(number) => format!("{number}"),
-        Op::Apply(_) => format!("v{id}"),
+        Op::Apply(_) | Op::Tensor(_) => format!("v{id}"),
     };
     let node = &graph.nodes[id];
     let Op::Apply(primitive) = &node.op else { return name(id) };

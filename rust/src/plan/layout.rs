@@ -1,6 +1,6 @@
 //! The order of computation, and where each value lies.
 
-use super::cut::{Phase, evaluation, is_slice};
+use super::cut::{Phase, evaluation, view_start};
 use super::rewrite::users;
 use super::{Buffer, BufferId, Class, Place, Request, padded};
 use crate::graph::{Evaluation, NodeId, Op, parameter_view};
@@ -172,7 +172,7 @@ impl Layout {
         self.buffers.len() - 1
     }
 
-    fn fresh(&mut self, class: Class, width: usize) -> Place {
+    pub(super) fn fresh(&mut self, class: Class, width: usize) -> Place {
         Place { buffer: self.buffer(class, width), offset: 0, later: false }
     }
 
@@ -217,6 +217,10 @@ impl Layout {
             match graph.nodes[id].op {
                 Op::Constant(number) => {
                     let place = self.fresh(Class::Constant(number), width);
+                    self.places.insert(id, place);
+                }
+                Op::Tensor(_) => {
+                    let place = self.fresh(Class::Tensor(id), width);
                     self.places.insert(id, place);
                 }
                 Op::Input(index) => {
@@ -294,19 +298,17 @@ impl Layout {
 
     fn place_row(&mut self, request: &Request<'_>, phase: Phase, id: NodeId) {
         let node = &request.graph.nodes[id];
-        if is_slice(request, id) && !self.kept.contains(&id) && self.users[id].iter().all(|&u| u != usize::MAX) {
-            let Some(Evaluation::Row(crate::graph::RowOp::Columns { source, .. })) = evaluation(request, id) else {
-                unreachable!("a slice takes columns")
-            };
-            if let (Some(&base), true) = (self.places.get(&node.args[0]), source % self.pad == 0) {
-                // Later phases may read the view only as long as its buffer lives.
-                let outlives =
-                    !matches!(self.buffers[base.buffer].class, Class::Temp) || self.class(phase, id) == Class::Temp;
-                if outlives {
-                    self.views.insert(id);
-                    self.places.insert(id, Place { offset: base.offset + source, ..base });
-                    return;
-                }
+        let inside = !self.kept.contains(&id) && self.users[id].iter().all(|&user| user != usize::MAX);
+        if let (true, Some(source)) = (inside, view_start(request, id))
+            && let (Some(&base), true) = (self.places.get(&node.args[0]), source % self.pad == 0)
+        {
+            // Later phases may read the view only as long as its buffer lives.
+            let outlives =
+                !matches!(self.buffers[base.buffer].class, Class::Temp) || self.class(phase, id) == Class::Temp;
+            if outlives {
+                self.views.insert(id);
+                self.places.insert(id, Place { offset: base.offset + source, ..base });
+                return;
             }
         }
         let class = self.class(phase, id);

@@ -31,6 +31,8 @@ pub type BufferId = usize;
 pub enum Class {
     /// One row, the same number in each element.
     Constant(f64),
+    /// One row, the numbers of a node.
+    Tensor(NodeId),
     /// A parameter, in canonical order.
     Param(usize),
     /// One row, made by the prologue.
@@ -154,6 +156,8 @@ pub enum Instruction {
         out: Place,
         /// Width of the result.
         width: usize,
+        /// How the operation sees its rows; see [`RowOp::extents`].
+        extents: [usize; 3],
         /// The node it computes.
         node: NodeId,
     },
@@ -213,6 +217,8 @@ pub struct Plan {
     pub after: Vec<Instruction>,
     /// Over chunks, after that.
     pub accumulate: Vec<Accumulate>,
+    /// Sums that the epilogue works on, each to be laid out as one row first: sum, row.
+    pub flattened: Vec<(usize, Place)>,
     /// Once, at the end.
     pub epilogue: Vec<Instruction>,
     /// Packed weights.

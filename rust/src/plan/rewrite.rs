@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::graph::primitives::{Affine, Flush, Fma};
-use crate::graph::{Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, finish, moved, rebuild};
+use crate::graph::{Along, Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, finish, moved, rebuild};
 
 /// The graph in its normal form, and where each of `roots` (nodes needed besides outputs and states) went.
 pub fn normal_form(graph: &Graph, roots: &[NodeId]) -> Result<(Graph, Vec<NodeId>)> {
@@ -55,6 +55,10 @@ fn constant(graph: &Graph, id: NodeId) -> Option<f64> {
 fn fold(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
     rebuild(graph, builder, |b, _, node, done| {
         let args = moved(node, done);
+        if primitive(node) == "linear" && !node.varies {
+            // A product of parameters: made once, by the prologue.
+            return Some(b.value(args[1]).matvec(b.value(args[0])).id);
+        }
         let known: Vec<Option<f64>> = node.args.iter().map(|&a| constant(graph, a)).collect();
         let number = match (primitive(node), &known[..]) {
             ("add", [Some(x), Some(y)]) => x + y,
@@ -62,7 +66,7 @@ fn fold(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
             ("mul", [Some(x), Some(y)]) => x * y,
             ("div", [Some(x), Some(y)]) => x / y,
             ("neg", [Some(x)]) => -x,
-            ("slice" | "broadcast", [Some(x)]) => *x,
+            ("slice" | "broadcast" | "reshape" | "transpose", [Some(x)]) => *x,
             ("mul", [Some(1.0), None]) => return Some(args[1]),
             ("add", [Some(0.0), None]) => return Some(args[1]),
             ("mul" | "div", [None, Some(1.0)]) | ("add" | "sub", [None, Some(0.0)]) => return Some(args[0]),
@@ -79,8 +83,7 @@ fn push_slices(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
     for id in (0..graph.nodes.len()).rev() {
         let through = |&user: &usize| {
             user != usize::MAX
-                && (primitive(&graph.nodes[user]) == "slice"
-                    || (primitive(&graph.nodes[user]) == "add" && sliced[user]))
+                && (is_part(&graph.nodes[user]) || (primitive(&graph.nodes[user]) == "add" && sliced[user]))
         };
         sliced[id] = matches!(primitive(&graph.nodes[id]), "add" | "linear")
             && !users[id].is_empty()
@@ -89,12 +92,18 @@ fn push_slices(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
     rebuild(graph, builder, |b, _, node, done| {
         let Op::Apply(p) = &node.op else { return None };
         match p.evaluation() {
-            Evaluation::Row(RowOp::Columns { source, count, .. }) if p.name() == "slice" => {
-                Some(Slicer { graph, sliced: &sliced, b, done }.slice(node.args[0], source, source + count))
+            Evaluation::Row(RowOp::Along { what: Along::Part { from }, axis: 0 }) => {
+                Some(Slicer { graph, sliced: &sliced, b, done }.slice(node.args[0], from, from + node.ty.shape[0]))
             }
             _ => None,
         }
     })
+}
+
+/// Whether a node is a slice along the first axis.
+fn is_part(node: &Node) -> bool {
+    matches!(&node.op, Op::Apply(p)
+        if matches!(p.evaluation(), Evaluation::Row(RowOp::Along { what: Along::Part { .. }, axis: 0 })))
 }
 
 /// Moves a slice below sums and products that are only seen through slices.
@@ -194,7 +203,7 @@ fn flush_states(graph: &Graph, _: &[NodeId], builder: &Builder) -> Vec<NodeId> {
         is_next(id).then(|| b.apply(Flush, &[b.value(b.copy(node, &moved(node, done)))]).id)
     });
     for state in &graph.states {
-        if !matches!(graph.nodes[state.next].op, Op::Apply(_) | Op::Constant(_)) {
+        if !matches!(graph.nodes[state.next].op, Op::Apply(_) | Op::Constant(_) | Op::Tensor(_)) {
             // A state that takes an input, a parameter or a state as it is. The leaf itself stays for its other uses.
             map[state.next] = builder.apply(Flush, &[builder.value(map[state.next])]).id;
         }

@@ -1,36 +1,57 @@
-//! Vectors side by side.
+//! Values side by side along an axis.
 
 use super::*;
 use crate::graph::RowOp;
 
-/// Vectors one after the other.
+/// Values one after the other along an axis.
 #[derive(Clone, Copy, Debug)]
-pub struct Concat;
+pub struct Concat {
+    /// The axis.
+    pub axis: usize,
+}
 
 impl Primitive for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
 
+    fn attributes(&self) -> Attributes {
+        place_attribute(self.axis)
+    }
+
     fn infer(&self, args: &[&Type]) -> Result<Type, String> {
-        if let Some(bad) = args.iter().find(|ty| ty.kind != Kind::Float || ty.shape.len() != 1) {
-            return Err(format!("expected vectors, got {bad}"));
+        let Some(first) = args.first() else { return Err("expected at least one argument, got none".into()) };
+        let mut shape = first.shape.clone();
+        if !(1..=2).contains(&shape.len()) || self.axis >= shape.len() {
+            return Err(format!("expected vectors or matrices with axis {}, got {first}", self.axis));
         }
-        if args.is_empty() {
-            return Err("expected at least one argument, got none".into());
+        shape[self.axis] = 0;
+        for ty in args {
+            let others = |shape: &[usize]| {
+                let mut shape = shape.to_vec();
+                shape[self.axis] = 0;
+                shape
+            };
+            if ty.kind != Kind::Float
+                || ty.shape.len() != shape.len()
+                || others(&ty.shape) != others(&shape)
+            {
+                return Err(format!("expected values that differ in axis {} only, got {first} and {ty}", self.axis));
+            }
+            shape[self.axis] += ty.shape[self.axis];
         }
-        Ok(Type::float(&[args.iter().map(|ty| ty.shape[0]).sum()]))
+        Ok(Type::float(&shape))
     }
 
     fn evaluation(&self) -> Evaluation {
-        Evaluation::Row(RowOp::Concat)
+        Evaluation::Row(RowOp::Concat { axis: self.axis })
     }
 
     fn vjp(&self, vjp: &Vjp<'_>) {
         let mut from = 0;
         for i in 0..vjp.count() {
-            let to = from + vjp.ty(i).shape[0];
-            vjp.give_with(i, |vjp| vjp.grad().slice(from, to));
+            let to = from + vjp.ty(i).shape[self.axis];
+            vjp.give_with(i, |vjp| vjp.grad().slice_axis(self.axis, from, to));
             from = to;
         }
     }

@@ -1,27 +1,33 @@
-//! The sum of a row's elements: a scalar. 16 partials (index mod 16) and one fixed tree, on every path.
+//! The sum of all elements, or along an axis. 16 partials (index mod 16) and one fixed tree, on every path.
 
 use super::*;
-use crate::graph::RowOp;
+use crate::graph::{Along, RowOp};
 
-/// The sum of the elements.
+/// The sum of all elements: a scalar; or along an axis, which goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Sum;
+pub struct Sum {
+    /// Along which axis; of all elements if none.
+    pub axis: Option<usize>,
+}
 
 impl Primitive for Sum {
     fn name(&self) -> &'static str {
         "sum"
     }
 
+    fn attributes(&self) -> Attributes {
+        axis_attribute(self.axis)
+    }
+
     fn infer(&self, args: &[&Type]) -> Result<Type, String> {
-        same_shape::<1>(args)?;
-        Ok(Type::float(&[]))
+        reduced(args, self.axis)
     }
 
     fn evaluation(&self) -> Evaluation {
-        Evaluation::Row(RowOp::Sum)
+        Evaluation::Row(self.axis.map_or(RowOp::Sum, |axis| RowOp::Along { what: Along::Sum, axis }))
     }
 
     fn vjp(&self, vjp: &Vjp<'_>) {
-        vjp.give_with(0, |vjp| vjp.grad().broadcast(&vjp.ty(0).shape));
+        vjp.give_with(0, |vjp| vjp.grad().spread(&vjp.ty(0).shape, self.axis));
     }
 }
