@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def table(owner: Parameterised, profile: Any) -> str:
     """The table as text."""
     model = owner._native
-    kind, width = model.input
+    kind = model.input[0]
     steps = True
     rows = [["", "layer", "output", "parameters"]]
     counts: dict[int, int] = {}
@@ -26,8 +26,7 @@ def table(owner: Parameterised, profile: Any) -> str:
         index = int(name.split(".", 1)[0]) if numbered else 0
         counts[index] = counts.get(index, 0) + math.prod(shape)
         frozen += math.prod(shape) if held else 0
-    for index, layer in enumerate(owner._layers):
-        width = _width(layer, width)
+    for index, (layer, width) in enumerate(zip(owner._layers, model.widths, strict=True)):
         steps = steps and layer["layer"] != "last"
         output = f"(N, T, {width})" if steps else f"(N, {width})"
         rows.append([str(index), _title(layer), output, f"{counts.get(index, 0):,}"])
@@ -60,21 +59,10 @@ def table(owner: Parameterised, profile: Any) -> str:
 def _title(layer: LayerSpec) -> str:
     if layer["layer"] != "recurrent":
         return "".join(part.capitalize() for part in str(layer["layer"]).split("_"))
-    parts = [str(layer["cell"])]
+    graphs = layer.get("graphs")
+    parts = [str(graphs[0]["name"] if graphs else layer["cell"])]
     if layer.get("num_layers", 1) > 1:
         parts.append(f"{layer['num_layers']} layers")
     if layer.get("bidirectional"):
         parts.append("both directions")
     return ", ".join(parts)
-
-
-def _width(layer: LayerSpec, width: int) -> int:
-    kind = layer["layer"]
-    if kind == "embedding":
-        return int(layer["embedding_dim"])
-    if kind == "linear":
-        return int(layer["out_features"])
-    if kind == "recurrent":
-        options = layer["options"]
-        return int(options.get("proj_size") or options["hidden_size"]) * (2 if layer.get("bidirectional") else 1)
-    return width

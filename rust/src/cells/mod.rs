@@ -1,8 +1,10 @@
 //! The table of cells: one file of equations each, one line here each.
 
 mod define;
+mod own;
 
 pub use define::{Cell, CellOption};
+pub use own::{OWN, own};
 
 use crate::error::{Error, Result};
 use crate::graph::{self, Builder, Graph, Init, Value};

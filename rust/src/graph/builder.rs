@@ -43,6 +43,16 @@ impl Builder {
         Value { builder: self, id }
     }
 
+    /// The number of nodes so far.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().graph.nodes.len()
+    }
+
+    /// Whether there are no nodes yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The type of a node.
     pub fn ty(&self, id: NodeId) -> Type {
         self.inner.borrow().graph.nodes[id].ty.clone()

@@ -1,10 +1,11 @@
 //! Graphs as versioned JSON: how cells are stored in files. Reading runs no code and checks everything.
 
 use super::primitives::TABLE;
-use super::{Graph, Init, Input, Kind, MAX_NODES, Node, NodeId, Op, Param, State, Type};
+use super::{Graph, Init, Input, Kind, MAX_NODES, Node, NodeId, Op, Param, Primitive, State, Type};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use std::sync::Arc;
 
 /// The version of the form itself; each primitive has its own besides.
 const FORMAT: u32 = 1;
@@ -106,6 +107,19 @@ pub fn from_json(json: &Json) -> Result<Graph> {
     Ok(graph)
 }
 
+/// The primitive of this name with exactly these attributes.
+pub fn make_primitive(name: &str, attributes: &Map<String, Json>) -> std::result::Result<Arc<dyn Primitive>, String> {
+    let (_, _, make) = TABLE
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .ok_or_else(|| format!("expected a known primitive, got '{name}'"))?;
+    let primitive = make(attributes)?;
+    if primitive.attributes() != *attributes {
+        return Err(format!("expected attributes {:?}, got {attributes:?}", primitive.attributes()));
+    }
+    Ok(primitive)
+}
+
 fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Result<Node, String> {
     let leaf = |op, ty, varies| Node { op, args: vec![], ty, varies };
     Ok(match stored {
@@ -127,14 +141,7 @@ fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Re
         StoredNode::Constant { value, shape } => leaf(Op::Constant(value), Type::float(&shape), false),
         StoredNode::Tensor { values, shape } => leaf(Op::Tensor(values.into()), Type::float(&shape), false),
         StoredNode::Apply { primitive, version, attributes, args } => {
-            let (_, _, make) = TABLE
-                .iter()
-                .find(|(name, ..)| *name == primitive)
-                .ok_or_else(|| format!("expected a known primitive, got '{primitive}'"))?;
-            let primitive = make(&attributes)?;
-            if primitive.attributes() != attributes {
-                return Err(format!("expected attributes {:?}, got {attributes:?}", primitive.attributes()));
-            }
+            let primitive = make_primitive(&primitive, &attributes)?;
             if primitive.version() != version {
                 return Err(format!(
                     "expected version {} of '{}', got {version}",

@@ -8,7 +8,7 @@ mod reverse;
 mod transform;
 
 pub use builder::{Builder, Value};
-pub use json::{from_json, to_json};
+pub use json::{from_json, make_primitive, to_json};
 pub use primitive::{Accumulation, Along, Distribution, Evaluation, Primitive, RowOp};
 pub(crate) use reverse::parameter_view;
 pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
@@ -35,6 +35,16 @@ pub enum Kind {
     Float,
     /// Indices.
     Int,
+}
+
+impl Kind {
+    /// Its name, as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Int => "int",
+        }
+    }
 }
 
 /// The type of a value: its kind and its shape for one sample (the batch is implicit).

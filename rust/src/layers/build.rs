@@ -7,7 +7,7 @@ use crate::engine::{Layout, Stage, Wire};
 use crate::error::{Error, Result};
 use crate::graph::{self, Graph, Kind};
 use crate::kernels::Element;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::collections::VecDeque;
 
 /// What a model takes.
@@ -73,6 +73,8 @@ pub struct Chain<E> {
     pub input: InputKind,
     /// Width of its output.
     pub output: usize,
+    /// Width of the output of each layer.
+    pub widths: Vec<usize>,
     /// Whether it has an output at each step.
     pub output_steps: bool,
     /// Its states, in order.
@@ -98,6 +100,7 @@ pub fn build<E: Element>(spec: &Spec, stored: Option<Vec<Graph>>) -> Result<Chai
         layout: Layout::default(),
         input: InputKind::Float(0),
         output: 0,
+        widths: Vec::new(),
         output_steps: true,
         states: Vec::new(),
     };
@@ -105,6 +108,7 @@ pub fn build<E: Element>(spec: &Spec, stored: Option<Vec<Graph>>) -> Result<Chai
     for (index, layer) in spec.layers.iter().enumerate() {
         builder.prefix = if spec.prefix { format!("{index}.") } else { String::new() };
         builder.layer(index, layer).map_err(|e| at_layer(e, index, layer, spec.prefix))?;
+        builder.chain.widths.extend(builder.width);
     }
     if builder.stored.is_some_and(|s| !s.is_empty()) {
         return Err(Error::File("expected a stored graph for each stage, got more".into()));
@@ -158,7 +162,7 @@ impl<E: Element> Builder<E> {
                 self.stateless(path, || stateless::layer_norm(*features, *eps))
             }
             Layer::Dropout { p } => self.dropout(path, *p),
-            Layer::Recurrent { cell, options, num_layers, bidirectional, dropout, residual, suffix } => {
+            Layer::Recurrent { cell, options, graphs, num_layers, bidirectional, dropout, residual, suffix } => {
                 const MOST: usize = 1024;
                 if !(1..=MOST).contains(num_layers) || (!*suffix && (*num_layers != 1 || *bidirectional)) {
                     return Err(Error::value(
@@ -167,6 +171,10 @@ impl<E: Element> Builder<E> {
                         num_layers,
                     ));
                 }
+                let wanted = if cell == cells::OWN { *num_layers } else { 0 };
+                if graphs.len() != wanted {
+                    return Err(Error::value(format!("graphs of cell '{cell}'"), wanted, graphs.len()));
+                }
                 probability("dropout", *dropout)?;
                 for sublayer in 0..*num_layers {
                     let ends = if *suffix {
@@ -174,11 +182,17 @@ impl<E: Element> Builder<E> {
                     } else {
                         Default::default()
                     };
-                    let mut options = options.clone();
-                    if sublayer > 0 {
-                        options["input_size"] = json!(self.width);
-                    }
-                    self.recurrent(index, sublayer, cell, &options, *bidirectional, *residual, *num_layers, &ends)?;
+                    let width = self.width;
+                    let make = || match graphs.get(sublayer) {
+                        Some(graph) => cells::own(graph, options),
+                        None if sublayer == 0 => cells::build(cell, options),
+                        None => {
+                            let mut options = options.clone();
+                            options["input_size"] = json!(width);
+                            cells::build(cell, &options)
+                        }
+                    };
+                    self.recurrent(index, sublayer, make, *bidirectional, *residual, *num_layers, &ends)?;
                     if *dropout > 0.0 && sublayer + 1 < *num_layers {
                         self.dropout(format!("{index}.{sublayer}.dropout"), *dropout)?;
                     }
@@ -267,8 +281,7 @@ impl<E: Element> Builder<E> {
         &mut self,
         layer: usize,
         sublayer: usize,
-        cell: &str,
-        options: &Json,
+        cell: impl Fn() -> Result<Graph>,
         bidirectional: bool,
         residual: bool,
         num_layers: usize,
@@ -286,7 +299,7 @@ impl<E: Element> Builder<E> {
             if directions == 1 { Ok((graph::residual(&graph)?, true)) } else { Ok((graph, true)) }
         };
         let directions = if bidirectional { 2 } else { 1 };
-        let make = || add_residual(cells::build(cell, options)?, directions).map(|g| g.0);
+        let make = || add_residual(cell()?, directions).map(|g| g.0);
         let states = |chain: &mut Chain<E>, graph: &Graph, direction: usize| {
             for state in &graph.states {
                 chain.states.push(StateInfo {
@@ -303,7 +316,7 @@ impl<E: Element> Builder<E> {
             states(&mut self.chain, &graph, 0);
             return self.push(format!("{layer}.{sublayer}.0"), graph, &ends[0]);
         }
-        let graphs = [self.graph(make)?, self.graph(|| cells::build(cell, options))?];
+        let graphs = [self.graph(make)?, self.graph(&cell)?];
         let output = graphs[0].width(graphs[0].outputs[0]);
         if output != graphs[1].width(graphs[1].outputs[0]) {
             return Err(Error::Shape(format!("expected two directions of one width, got {output} and another")));

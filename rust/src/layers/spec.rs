@@ -31,6 +31,9 @@ pub enum Layer {
         cell: String,
         /// Its options; `input_size` is that of the first layer.
         options: Json,
+        /// Of a cell that is not in the table, the graph in each layer of the stack, as graphs are stored.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        graphs: Vec<Json>,
         /// Layers of the stack.
         #[serde(default = "one")]
         num_layers: usize,

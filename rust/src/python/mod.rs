@@ -10,6 +10,7 @@ mod model;
 mod optimizer;
 mod stream;
 mod tape;
+mod trace;
 mod typed;
 mod work;
 
@@ -25,5 +26,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tape::Tape>()?;
     module.add_class::<gradients::Gradients>()?;
     module.add_class::<optimizer::Optimizer>()?;
-    module.add_class::<stream::Stream>()
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<trace::GraphBuilder>()
 }

@@ -78,6 +78,11 @@ impl Model {
     }
 
     #[getter]
+    fn widths(&self) -> Vec<usize> {
+        typed!(&self.inner, model => model.chain.widths.clone())
+    }
+
+    #[getter]
     fn output_steps(&self) -> bool {
         typed!(&self.inner, model => model.chain.output_steps)
     }
