@@ -32,14 +32,14 @@ unsafe impl<E: Element> Sync for Back<E> {}
 impl<E: Element> Call<'_, E> {
     /// Runs backward. `carry` holds the gradients of the final states and is left with those of the initial ones; `dy`
     /// is the gradient of the last stage's output, `dx` takes that of the first stage's first input. Gradients of the
-    /// parameters are added to `gradients`, which is laid out as the parameters.
+    /// parameters are added to `gradients`, which is laid out as the parameters, if it is there.
     pub fn backward(
         &self,
         recording: &Recording<E>,
         carry: &mut Carry<E>,
         dy: View<E>,
         dx: Option<View<E>>,
-        gradients: &mut Memory<E>,
+        gradients: Option<&mut Memory<E>>,
     ) -> Result<()> {
         let shards = &self.batch.shards;
         let steps = self.batch.longest();
@@ -83,11 +83,15 @@ impl<E: Element> Call<'_, E> {
                 })?;
                 let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
                 let bounds: Vec<&[Vec<Bound<E>>]> = opened.iter().map(|b| &b.bound[..]).collect();
-                sums.add(self, &modes, &bounds, from, to);
+                if gradients.is_some() {
+                    sums.add(self, &modes, &bounds, from, to);
+                }
                 to = from;
             }
         }
-        sums.finish(self, &modes, gradients)?;
+        if let Some(gradients) = gradients {
+            sums.finish(self, &modes, gradients)?;
+        }
         for back in backs {
             let back = back.into_inner().unwrap_or_else(PoisonError::into_inner);
             self.arenas.give(back.memory);

@@ -61,6 +61,11 @@ pub struct Sink<E> {
 }
 
 impl<E: Element> Recording<E> {
+    /// As a recording of segments.
+    pub fn of_segments(self, folded: Folded<E>) -> Self {
+        Self { folded: Some(Box::new(folded)), ..self }
+    }
+
     /// Gives the memory back for the next call.
     pub fn recycle(self, arenas: &Arenas<E>) {
         self.lanes.into_iter().for_each(|lane| lane.recycle(arenas));
@@ -84,6 +89,17 @@ pub struct Recording<E: Element> {
     pub(super) every: usize,
     /// The states at the beginning of each such stretch.
     pub(super) marks: Vec<Carry<E>>,
+    /// Where sequences were folded into segments, these.
+    pub folded: Option<Box<Folded<E>>>,
+}
+
+/// The segments of folded sequences.
+#[derive(Debug)]
+pub struct Folded<E> {
+    /// The batch of segments.
+    pub batch: Batch,
+    /// For each pair of moving states, the diagonal of that part of the transfer matrix (segments, width).
+    pub transfer: Vec<Vec<E>>,
 }
 
 /// A worker's memory for running forward.
@@ -324,7 +340,7 @@ impl<E: Element> Call<'_, E> {
             })?;
             let lanes =
                 lanes.into_iter().map(|l| l.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
-            return Ok(Recording { lanes, every: steps.max(1), marks: Vec::new() });
+            return Ok(Recording { lanes, every: steps.max(1), marks: Vec::new(), folded: None });
         };
         let mut marks = Vec::new();
         for _ in 0..steps.div_ceil(every) {
@@ -341,7 +357,7 @@ impl<E: Element> Call<'_, E> {
             lane.recycle(self.arenas);
             Ok(())
         })?;
-        Ok(Recording { lanes: Vec::new(), every, marks })
+        Ok(Recording { lanes: Vec::new(), every, marks, folded: None })
     }
 
     /// Runs a worker's rows through the steps from..to, chunk by chunk.

@@ -34,8 +34,23 @@ pub struct Stage<E> {
     pub wires: Vec<Wire>,
     /// For each of its parameters, the model's.
     pub params: Vec<usize>,
+    /// What a scan that runs time in parallel needs, where one is asked for.
+    pub scan: Option<Box<Scan<E>>>,
     plans: [OnceLock<Plans>; 2],
     ready: Mutex<Vec<(Which, Arc<Ready<E>>)>>,
+}
+
+/// How a stage's time runs in parallel; see [`graph::transfer`].
+#[derive(Debug)]
+pub struct Scan<E> {
+    /// The cell with the states that carry its transfer matrix.
+    pub stage: Stage<E>,
+    /// The states that depend on themselves.
+    pub moving: Vec<usize>,
+    /// The states that depend on the last few inputs alone.
+    pub delays: Vec<usize>,
+    /// Over how many steps those reach.
+    pub depth: usize,
 }
 
 /// The plans of a stage, in training or out of it.
@@ -91,10 +106,19 @@ unsafe impl<E: Element> Sync for Ready<E> {}
 impl<E: Element> Stage<E> {
     /// A stage; its plans are made when they are first needed, but errors of planning come now.
     pub fn new(path: String, graph: Graph, wires: Vec<Wire>, params: Vec<usize>) -> Result<Self> {
-        let stage = Self { path, graph, wires, params, plans: Default::default(), ready: Mutex::default() };
+        let (plans, ready) = Default::default();
+        let stage = Self { path, graph, wires, params, scan: None, plans, ready };
         let _ = stage.plans[0].set(Plans::new(&graph::expectation(&stage.graph)?, E::PAD)?);
         let _ = stage.plans[1].set(Plans::new(&stage.graph, E::PAD)?);
         Ok(stage)
+    }
+
+    /// The stage with time in parallel.
+    pub fn scanned(mut self) -> Result<Self> {
+        let graph::Transfer { graph, moving, delays, depth } = graph::transfer(&self.graph)?;
+        let stage = Self::new(self.path.clone(), graph, self.wires.clone(), self.params.clone())?;
+        self.scan = Some(Box::new(Scan { stage, moving, delays, depth }));
+        Ok(self)
     }
 
     /// The plans in training or out of it.

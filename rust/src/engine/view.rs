@@ -20,6 +20,21 @@ pub struct View<E> {
     pub flip: bool,
     /// Whether results are added to what is there.
     pub add: bool,
+    /// Where rows are segments of longer ones.
+    pub fold: Option<Fold>,
+}
+
+/// How rows are segments of longer rows: row `s · rows + b` begins at step `s · steps + start` of row b.
+#[derive(Clone, Copy, Debug)]
+pub struct Fold {
+    /// Steps of a segment.
+    pub steps: usize,
+    /// The longer rows.
+    pub rows: usize,
+    /// Where in its segment a row begins.
+    pub start: usize,
+    /// Lengths of the longer rows.
+    pub lengths: *const usize,
 }
 
 /// What an array holds.
@@ -39,17 +54,28 @@ unsafe impl<E> Sync for View<E> {}
 impl<E: Element> View<E> {
     /// A contiguous array (steps, rows, width) of numbers.
     pub fn new(data: *mut E, rows: usize, width: usize) -> Self {
-        Self { data: Data::Float(data), step: rows * width, row: width, width, flip: false, add: false }
+        Self { data: Data::Float(data), step: rows * width, row: width, width, flip: false, add: false, fold: None }
     }
 
     /// A contiguous array (steps, rows) of indices.
     pub fn indices(data: *const u32, rows: usize) -> Self {
-        Self { data: Data::Index(data), step: rows, row: 1, width: 1, flip: false, add: false }
+        Self { data: Data::Index(data), step: rows, row: 1, width: 1, flip: false, add: false, fold: None }
     }
 
-    fn index(&self, rows: &Rows, ids: &[usize], t: usize, r: usize) -> usize {
-        let step = if self.flip { rows.length(r) - 1 - t } else { t };
-        step * self.step + ids[r] * self.row
+    /// # Safety
+    /// The lengths of a fold are there.
+    unsafe fn index(&self, rows: &Rows, ids: &[usize], t: usize, r: usize) -> usize {
+        let (id, step) = match self.fold {
+            None => (ids[r], t),
+            Some(fold) => (ids[r] % fold.rows, ids[r] / fold.rows * fold.steps + fold.start + t),
+        };
+        let length = match self.fold {
+            _ if !self.flip => return step * self.step + id * self.row,
+            None => rows.length(r),
+            // SAFETY: the caller's promise.
+            Some(fold) => unsafe { *fold.lengths.add(id) },
+        };
+        (length - 1 - step) * self.step + id * self.row
     }
 
     /// Copies the steps from..to of a worker's rows into packed rows.
@@ -61,9 +87,9 @@ impl<E: Element> View<E> {
         for t in from..to.min(rows.steps) {
             let mut out = target.at(rows, t, 0, true);
             for r in 0..rows.active(t) {
-                let at = self.index(rows, ids, t, r);
                 // SAFETY: the caller's promise.
                 unsafe {
+                    let at = self.index(rows, ids, t, r);
                     match self.data {
                         Data::Float(data) => std::ptr::copy_nonoverlapping(data.add(at), out, self.width),
                         Data::Index(data) => put_index(out, *data.add(at)),
@@ -84,9 +110,9 @@ impl<E: Element> View<E> {
         for t in from..to.min(rows.steps) {
             let mut row = source.at(rows, t, 0, true).cast_const();
             for r in 0..rows.active(t) {
-                let at = self.index(rows, ids, t, r);
                 // SAFETY: the caller's promise.
                 unsafe {
+                    let at = self.index(rows, ids, t, r);
                     let out = data.add(at);
                     if self.add {
                         for k in 0..self.width {

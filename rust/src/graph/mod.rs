@@ -5,6 +5,7 @@ mod json;
 mod primitive;
 pub mod primitives;
 mod reverse;
+mod transfer;
 mod transform;
 
 pub use builder::{Builder, Value};
@@ -12,6 +13,7 @@ pub use json::{from_json, make_primitive, to_json};
 pub use primitive::{Accumulation, Along, Distribution, Evaluation, Primitive, RowOp};
 pub(crate) use reverse::parameter_view;
 pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
+pub use transfer::{Transfer, transfer};
 pub use transform::{expectation, recurrent_dropout, residual, zoneout};
 pub(crate) use transform::{finish, moved, rebuild};
 

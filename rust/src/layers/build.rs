@@ -1,6 +1,6 @@
 //! From layers to stages: stacking, direction, names of parameters, widths that must agree.
 
-use super::spec::{Layer, Spec};
+use super::spec::{Layer, Scan, Spec};
 use super::stateless;
 use crate::cells;
 use crate::engine::{Layout, Stage, Wire};
@@ -87,6 +87,8 @@ struct Builder<E> {
     stored: Option<VecDeque<Graph>>,
     prefix: String,
     width: Option<usize>,
+    /// How the time of the layer in hand runs.
+    scan: Scan,
 }
 
 /// Lowers a specification to stages. `stored` graphs (of a file), if given, are used in order of the stages.
@@ -104,7 +106,8 @@ pub fn build<E: Element>(spec: &Spec, stored: Option<Vec<Graph>>) -> Result<Chai
         output_steps: true,
         states: Vec::new(),
     };
-    let mut builder = Builder { chain, stored: stored.map(VecDeque::from), prefix: String::new(), width: None };
+    let mut builder =
+        Builder { chain, stored: stored.map(VecDeque::from), prefix: String::new(), width: None, scan: Scan::Loop };
     for (index, layer) in spec.layers.iter().enumerate() {
         builder.prefix = if spec.prefix { format!("{index}.") } else { String::new() };
         builder.layer(index, layer).map_err(|e| at_layer(e, index, layer, spec.prefix))?;
@@ -162,7 +165,8 @@ impl<E: Element> Builder<E> {
                 self.stateless(path, || stateless::layer_norm(*features, *eps))
             }
             Layer::Dropout { p } => self.dropout(path, *p),
-            Layer::Recurrent { cell, options, graphs, num_layers, bidirectional, dropout, residual, suffix } => {
+            Layer::Recurrent { cell, options, graphs, num_layers, bidirectional, dropout, residual, scan, suffix } => {
+                self.scan = *scan;
                 const MOST: usize = 1024;
                 if !(1..=MOST).contains(num_layers) || (!*suffix && (*num_layers != 1 || *bidirectional)) {
                     return Err(Error::value(
@@ -254,12 +258,21 @@ impl<E: Element> Builder<E> {
         Ok(indices)
     }
 
+    fn stage(&self, path: String, graph: Graph, params: Vec<usize>) -> Result<Stage<E>> {
+        let parallel = self.scan == Scan::Parallel && !graph.states.is_empty();
+        let stage = Stage::new(path, graph, vec![Wire::Previous], params)?;
+        if parallel { stage.scanned() } else { Ok(stage) }
+    }
+
     fn push(&mut self, path: String, graph: Graph, end: &str) -> Result<()> {
         let params = self.parameters(&graph, end)?;
         self.width = Some(graph.width(graph.outputs[0]));
-        let stage = Stage::new(path, graph, vec![Wire::Previous], params)?;
+        let stage = self.stage(path, graph, params)?;
         match self.chain.blocks.last_mut() {
-            Some(Block::Causal(stages)) => stages.push(stage),
+            // A scan over time in parallel has a block of its own.
+            Some(Block::Causal(stages)) if stage.scan.is_none() && stages.iter().all(|s| s.scan.is_none()) => {
+                stages.push(stage);
+            }
             _ => self.chain.blocks.push(Block::Causal(vec![stage])),
         }
         Ok(())
@@ -326,7 +339,7 @@ impl<E: Element> Builder<E> {
         for (direction, graph) in graphs.into_iter().enumerate() {
             states(&mut self.chain, &graph, direction);
             let params = self.parameters(&graph, &ends[direction])?;
-            stages.push(Stage::new(format!("{layer}.{sublayer}.{direction}"), graph, vec![Wire::Previous], params)?);
+            stages.push(self.stage(format!("{layer}.{sublayer}.{direction}"), graph, params)?);
         }
         self.width = Some(2 * output);
         self.chain.blocks.push(Block::Bidirectional { directions: stages, residual: joined });

@@ -46,6 +46,9 @@ pub enum Layer {
         /// Whether each layer's input is added to its output. A first layer of another width has none, if others have.
         #[serde(default)]
         residual: bool,
+        /// How time runs.
+        #[serde(default)]
+        scan: Scan,
         /// Whether names end in the layer and direction: "_l0", "_l0_reverse".
         #[serde(default = "yes")]
         suffix: bool,
@@ -75,6 +78,17 @@ pub enum Layer {
     },
     /// Each row's last valid step.
     Last,
+}
+
+/// How time runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scan {
+    /// Step by step.
+    #[default]
+    Loop,
+    /// In segments side by side, where the recurrence is linear.
+    Parallel,
 }
 
 fn one() -> usize {

@@ -1,8 +1,8 @@
 //! The backward pass over a tape.
 
-use super::Model;
 use super::input::{Sequence, Shape, add_valid, for_last};
 use super::run::{Pass, Tape};
+use super::{Model, scan};
 use crate::engine::{Call, Carry, Memory, Params, Recording, Stage, Stop, View};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
@@ -93,6 +93,7 @@ impl<E: Element> Model<E> {
                     let call = self.call(&pass, &stages, batch, vec![view]);
                     let dx_view = wanted.then(|| shape.view(dx.as_mut_ptr(), input_width, 0, input_width, false));
                     first_state -= self.back_stages(
+                        &pass,
                         &call,
                         &recordings[0],
                         (dy_at(0, width, false), dx_view),
@@ -116,6 +117,7 @@ impl<E: Element> Model<E> {
                         });
                         let end = first_state + (direction + 1) * own;
                         self.back_stages(
+                            &pass,
                             &call,
                             &recordings[direction],
                             (dy_at(direction * width / 2, width / 2, flip), dx_view),
@@ -143,6 +145,7 @@ impl<E: Element> Model<E> {
     #[allow(clippy::too_many_arguments, reason = "called twice, with what a block knows")]
     fn back_stages(
         &self,
+        pass: &Pass<'_, E>,
         call: &Call<'_, E>,
         recording: &Recording<E>,
         (dy, dx): (View<E>, Option<View<E>>),
@@ -159,7 +162,15 @@ impl<E: Element> Model<E> {
                 carry.set(index, given, &call.batch.order);
             }
         }
-        call.backward(recording, &mut carry, dy, dx, gradients)?;
+        if let (Some((stage, scan)), Some(kept)) = (scan::of(call.stages, call.batch.steps), &recording.folded) {
+            let after: Vec<_> = (0..count).map(|index| carry.get(index, &call.batch.order)).collect();
+            let views = (call.inputs[0], dy, dx);
+            let before =
+                self.scan_backward(pass, (stage, scan), (call.batch, recording, kept), views, &after, gradients)?;
+            states[first..end].iter_mut().zip(before).for_each(|(state, before)| *state = before);
+            return Ok(count);
+        }
+        call.backward(recording, &mut carry, dy, dx, Some(gradients))?;
         for index in 0..count {
             states[first + index] = carry.get(index, &call.batch.order);
         }

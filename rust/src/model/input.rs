@@ -149,7 +149,7 @@ impl Shape {
         flip: bool,
     ) -> View<E> {
         let (step, row) = self.strides(width);
-        View { data: Data::Float(data.wrapping_add(offset)), step, row, width: part, flip, add: false }
+        View { data: Data::Float(data.wrapping_add(offset)), step, row, width: part, flip, add: false, fold: None }
     }
 }
 

@@ -4,7 +4,7 @@ use super::Model;
 use super::backward::Gradients;
 use super::input::{Input, Options, Shape, Values, checked_tokens};
 use super::run::{Output, Pass};
-use crate::engine::{Batch, Carry, Draw, Memory, Sink, Stage, Stop, View, What, Wire};
+use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, View, What, Wire};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::loss_graph;
@@ -102,14 +102,13 @@ impl<E: Element> Model<E> {
                 for weight in &mut weights {
                     *weight = E::from_f64(weight.to_f64() / total);
                 }
-                let mut none = Memory::new(1)?;
                 let dx = shape.view(dy.as_mut_ptr(), width, 0, width, false);
                 call.backward(
                     &recording,
                     &mut carry,
                     shape.view(weights.as_mut_ptr(), 1, 0, 1, false),
                     Some(dx),
-                    &mut none,
+                    None,
                 )?;
             }
         }

@@ -5,6 +5,7 @@ mod input;
 mod inspect;
 mod loss;
 mod run;
+mod scan;
 mod storage;
 
 pub use backward::Gradients;

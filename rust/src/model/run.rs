@@ -1,7 +1,7 @@
 //! Forward passes over whole sequences, recorded or not.
 
-use super::Model;
 use super::input::{Input, Options, Sequence, Shape, add_valid, for_last};
+use super::{Model, scan};
 use crate::engine::{Arenas, Batch, Call, Carry, Draw, Params, Recording, Sink, Stage, Stop, View, What};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
@@ -254,6 +254,13 @@ impl<E: Element> Model<E> {
                     index += 1;
                 }
             }
+        }
+        if let Some((stage, scan)) = scan::of(job.stages, job.batch.steps) {
+            let start = (0..carry.count()).map(|index| carry.get(index, &job.batch.order)).collect();
+            let (last, recording) =
+                self.scan_forward(pass, (stage, scan), job.batch, job.view, &sinks, start, record)?;
+            states.extend(last);
+            return Ok(recording);
         }
         let recording = match record {
             None => {
