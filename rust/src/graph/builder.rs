@@ -63,18 +63,6 @@ impl Builder {
         self.inner.borrow().graph.nodes[id].varies
     }
 
-    /// Whether a node is a state before the step.
-    pub(crate) fn is_state(&self, id: NodeId) -> bool {
-        matches!(self.inner.borrow().graph.nodes[id].op, Op::State(_))
-    }
-
-    /// The arguments of a node, if it applies the primitive of this name.
-    pub(crate) fn arguments_of(&self, id: NodeId, name: &str) -> Option<Vec<NodeId>> {
-        let inner = self.inner.borrow();
-        let node = &inner.graph.nodes[id];
-        matches!(&node.op, Op::Apply(primitive) if primitive.name() == name).then(|| node.args.clone())
-    }
-
     fn push(&self, op: Op, args: Vec<NodeId>, ty: Type, varies: bool) -> Value<'_> {
         let mut inner = self.inner.borrow_mut();
         inner.graph.nodes.push(Node { op, args, ty, varies });

@@ -13,8 +13,6 @@ use std::collections::{BTreeMap, HashMap};
 
 impl Layout {
     pub(super) fn emit(mut self, request: Request<'_>) -> Result<Plan> {
-        // The epilogue reads what was accumulated.
-        let (accumulate, totals) = self.emit_accumulations(&request)?;
         let mut packs = Vec::new();
         let (accumulate, totals, flattened) = self.emit_accumulations(&request)?;
         let mut lists: HashMap<Phase, Vec<Instruction>> = HashMap::new();
