@@ -203,3 +203,19 @@ proptest! {
         prop_assert_eq!(bits(&run(&model)), bits(&run(&loaded)));
     }
 }
+
+#[test]
+fn a_bound_is_in_the_file() {
+    let configuration = configurations(2, 3).into_iter().find(|c| c.options["steps"] == 20).unwrap();
+    let model = Model::<f32>::new(Spec::parse(&configuration.spec("")).unwrap(), 0).unwrap();
+    let bytes = model.to_bytes(&Default::default()).unwrap();
+    let (loaded, _) = Model::<f32>::from_container(rnnrs::file::Container::from_bytes(&bytes).unwrap(), false).unwrap();
+    let bounds = |model: &Model<f32>| -> Vec<_> {
+        model.chain.layout.slots.iter().map(|slot| (slot.name.clone(), slot.bound)).collect()
+    };
+    // 2^(1/20)
+    let bound = bounds(&loaded).into_iter().find(|b| b.0 == "weight_hh_l0").unwrap().1.unwrap();
+    assert!((bound - 1.035_264_923_841_377_6).abs() < 1e-15);
+    assert_eq!(bounds(&loaded), bounds(&model));
+    assert_eq!(bounds(&model).iter().filter(|b| b.1.is_some()).count(), 1);
+}

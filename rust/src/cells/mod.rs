@@ -33,6 +33,8 @@ cells! {
     mgu
     simplified_gru
     gated_feedback
+    ctrnn
+    indrnn
     min_gru
     min_lstm
     sru
@@ -111,6 +113,14 @@ fn fraction(cell: &str, name: &str, number: f64) -> Result<()> {
 /// U(−1/√hidden, 1/√hidden), with which PyTorch starts recurrent cells.
 fn uniform(hidden_size: usize) -> Init {
     Init::Uniform(1.0 / (hidden_size as f64).sqrt())
+}
+
+/// A positive number.
+fn positive_number(cell: &str, name: &str, number: f64) -> Result<()> {
+    if !(number > 0.0 && number.is_finite()) {
+        return Err(Error::Value(format!("{cell}: expected {name} above 0 and finite, got {number}")));
+    }
+    Ok(())
 }
 
 /// A parameter, or zeros in its place.

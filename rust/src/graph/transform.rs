@@ -16,7 +16,11 @@ pub(crate) fn rebuild<'b>(
         done[input.node] = builder.add_input(&input.name, graph.ty(input.node).clone(), input.limit).id;
     }
     for param in &graph.params {
-        done[param.node] = builder.param(&param.name, &param.shape, param.init).id;
+        let copy = builder.param(&param.name, &param.shape, param.init);
+        if let Some(limit) = param.bound {
+            builder.bound(copy, limit);
+        }
+        done[param.node] = copy.id;
     }
     for state in &graph.states {
         done[state.node] = builder.state(&state.name, &graph.ty(state.node).shape).id;
@@ -129,15 +133,18 @@ impl<'b> Masking<'_, 'b> {
         let node = &self.graph.nodes[id];
         let primitive = match &node.op {
             Op::State(index) => return Some(self.draw(*index)),
+            // What the state becomes is no longer the state.
+            Op::Apply(_) if self.graph.states.iter().any(|state| state.next == id) => return None,
             Op::Apply(primitive) => primitive,
             _ => return None,
         };
         let elementwise = matches!(primitive.evaluation(), Evaluation::Elementwise(_));
         match (primitive.name(), &node.args[..]) {
-            ("mul" | "add", args) => {
+            ("mul", args) => {
                 let state = args.iter().find(|&&arg| matches!(self.graph.nodes[arg].op, Op::State(_)))?;
                 self.mask(*state)
             }
+            ("add", args) => args.iter().find_map(|&arg| self.mask(arg)),
             (_, &[arg]) if elementwise => self.mask(arg),
             ("slice", &[arg]) => Some(self.b.apply_dyn(primitive.clone(), &[self.mask(arg)?.id])),
             _ => None,

@@ -34,6 +34,11 @@ const MORE: &[(&str, &str)] = &[
     ("gated_feedback", r#"{"unit":"tanh","num_hidden":3}"#),
     ("gated_feedback", r#"{"unit":"gru"}"#),
     ("gated_feedback", r#"{"unit":"gru","zoneout":0.1,"recurrent_dropout":0.3}"#),
+    ("ctrnn", r#"{"substeps":2,"dt":0.5,"timestamps":true,"learn_time_constants":true,"time_constant":2.0}"#),
+    ("ctrnn", r#"{"method":"rk4","nonlinearity":"sigmoid","recurrent_dropout":0.2}"#),
+    ("ctrnn", r#"{"method":"rk4","substeps":2,"learn_time_constants":true}"#),
+    ("indrnn", r#"{"steps":20}"#),
+    ("indrnn", r#"{"steps":20,"remember":true,"nonlinearity":"tanh","zoneout":0.1}"#),
     ("sru", r#"{"nonlinearity":"tanh","zoneout":0.1}"#),
 ];
 
