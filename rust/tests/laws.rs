@@ -1,5 +1,8 @@
 //! The laws that hold to the bit, over random cells, options, shapes and lengths.
 
+mod cells;
+
+use cells::{Configuration, configurations};
 use proptest::prelude::*;
 use rnnrs::kernels::{Element, Isa};
 use rnnrs::layers::Spec;
@@ -9,10 +12,8 @@ use std::sync::Arc;
 /// A configuration of a model and a batch.
 #[derive(Clone, Debug)]
 struct Case {
-    cell: &'static str,
-    options: &'static str,
+    configuration: Configuration,
     inputs: usize,
-    hidden: usize,
     layers: usize,
     bidirectional: bool,
     steps: usize,
@@ -20,30 +21,14 @@ struct Case {
     seed: u64,
 }
 
-const CELLS: &[(&str, &str)] = &[
-    ("elman", ""),
-    ("elman", r#","nonlinearity":"relu""#),
-    ("lstm", ""),
-    ("lstm", r#","peephole":true"#),
-    ("lstm", r#","coupled":true"#),
-    ("lstm", r#","forget_gate":false"#),
-    ("lstm", r#","layer_norm":true"#),
-    ("lstm", r#","proj_size":1"#),
-    ("lstm", r#","zoneout":0.3,"recurrent_dropout":0.2"#),
-    ("gru", ""),
-    ("gru", r#","reset_after":false"#),
-    ("gru", r#","zoneout":0.1"#),
-];
-
 fn cases() -> impl Strategy<Value = Case> {
-    let sizes = (0..CELLS.len(), 1usize..40, 2usize..40, 1usize..3, any::<bool>(), 1usize..40, 1usize..7, any::<u64>());
-    sizes.prop_flat_map(|(cell, inputs, hidden, layers, bidirectional, steps, rows, seed)| {
-        let (cell, options) = CELLS[cell];
+    let sizes = (any::<usize>(), 1usize..40, 2usize..40, 1usize..3, any::<bool>(), 1usize..40, 1usize..7, any::<u64>());
+    sizes.prop_flat_map(|(which, inputs, hidden, layers, bidirectional, steps, rows, seed)| {
+        let all = configurations(inputs, hidden);
+        let configuration = all[which % all.len()].clone();
         proptest::collection::vec(0..=steps as i64, rows).prop_map(move |lengths| Case {
-            cell,
-            options,
+            configuration: configuration.clone(),
             inputs,
-            hidden,
             layers,
             bidirectional,
             steps,
@@ -55,11 +40,9 @@ fn cases() -> impl Strategy<Value = Case> {
 
 impl Case {
     fn model<E: Element>(&self, isa: Isa) -> Model<E> {
-        let Self { cell, options, inputs, hidden, layers, bidirectional, .. } = self;
-        let spec = format!(
-            r#"{{"prefix":false,"layers":[{{"layer":"recurrent","cell":"{cell}","options":{{"input_size":{inputs},"hidden_size":{hidden}{options}}},
-            "num_layers":{layers},"bidirectional":{bidirectional},"dropout":0.1}}]}}"#
-        );
+        let Self { layers, bidirectional, .. } = self;
+        let extra = format!(r#","num_layers":{layers},"bidirectional":{bidirectional},"dropout":0.1"#);
+        let spec = self.configuration.spec(&extra);
         Model::with_isa(Spec::parse(&spec).unwrap(), self.seed, isa).unwrap()
     }
 
@@ -219,4 +202,20 @@ proptest! {
         };
         prop_assert_eq!(bits(&run(&model)), bits(&run(&loaded)));
     }
+}
+
+#[test]
+fn a_bound_is_in_the_file() {
+    let configuration = configurations(2, 3).into_iter().find(|c| c.options["steps"] == 20).unwrap();
+    let model = Model::<f32>::new(Spec::parse(&configuration.spec("")).unwrap(), 0).unwrap();
+    let bytes = model.to_bytes(&Default::default()).unwrap();
+    let (loaded, _) = Model::<f32>::from_container(rnnrs::file::Container::from_bytes(&bytes).unwrap(), false).unwrap();
+    let bounds = |model: &Model<f32>| -> Vec<_> {
+        model.chain.layout.slots.iter().map(|slot| (slot.name.clone(), slot.bound)).collect()
+    };
+    // 2^(1/20)
+    let bound = bounds(&loaded).into_iter().find(|b| b.0 == "weight_hh_l0").unwrap().1.unwrap();
+    assert!((bound - 1.035_264_923_841_377_6).abs() < 1e-15);
+    assert_eq!(bounds(&loaded), bounds(&model));
+    assert_eq!(bounds(&model).iter().filter(|b| b.1.is_some()).count(), 1);
 }

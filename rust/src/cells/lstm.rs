@@ -30,6 +30,17 @@ cell! {
         coupled: bool = false,
         /// False gives the LSTM of 1997, c' = c + i * g, without rows for f.
         forget_gate: bool = true,
+        /// False gives i = 1, without rows for i (this and the next four: variants of Greff et al. 2017).
+        input_gate: bool = true,
+        /// False gives o = 1, without rows for o.
+        output_gate: bool = true,
+        /// False leaves out the tanh of g.
+        input_activation: bool = true,
+        /// False leaves out the tanh of c'.
+        output_activation: bool = true,
+        /// The gates also see themselves at the step before: i, f and o become states, of this order behind h and c;
+        /// adds weight_gates (3H, 3H), rows and columns in this order.
+        full_gate_recurrence: bool = false,
         /// Added to bias_ih of the forget gate when the parameters are drawn.
         forget_bias: f64 = 0.0,
         /// Layer normalisation of both products and of c' (Ba, Kiros and Hinton 2016, equations 20 to 22).
@@ -68,18 +79,31 @@ fn equations(g: &Builder, o: &Options) -> Result<()> {
         };
         z = z + g.param("bias_ih", &[rows], start) + g.param("bias_hh", &[rows], init);
     }
-    let gate = |name| names.find(name).map_or(z, |k| z.slice(k * n, (k + 1) * n));
-    let seeing = |name: char, cell| match o.peephole {
-        true => gate(name) + g.param(&format!("weight_p_{name}"), &[n], init) * cell,
-        false => gate(name),
+    let gates = o.full_gate_recurrence.then(|| {
+        let before = ["i", "f", "o"].map(|name| g.state(name, &[n]));
+        (before, g.concat(&before), g.param("weight_gates", &[3 * n, 3 * n], init))
+    });
+    let part = |k: usize| z.slice(k * n, (k + 1) * n);
+    let gate = |name: char, cell| {
+        let Some(mut z) = names.find(name).map(part) else { return g.constant(1.0, &[n]) };
+        if let (Some((_, before, weight)), Some(row)) = (gates, "ifo".find(name)) {
+            z = z + before.linear(weight.slice(row * n, (row + 1) * n));
+        }
+        if o.peephole {
+            z = z + g.param(&format!("weight_p_{name}"), &[n], init) * cell;
+        }
+        z.sigmoid()
     };
 
-    let f = if o.forget_gate { seeing('f', c).sigmoid() } else { g.constant(1.0, &[n]) };
-    let i = if o.coupled { 1.0 - f } else { seeing('i', c).sigmoid() };
-    let c_next = f * c + i * gate('g').tanh();
-    let o_gate = seeing('o', c_next).sigmoid();
-    let squashed = if o.layer_norm { normalised(g, "c", c_next).tanh() } else { c_next.tanh() };
-    let mut h_next = o_gate * squashed;
+    let f = gate('f', c);
+    let i = if o.coupled { 1.0 - f } else { gate('i', c) };
+    let c_next = f * c + i * squash(o.input_activation, names.find('g').map_or(z, part));
+    let o_gate = gate('o', c_next);
+    let normal = if o.layer_norm { normalised(g, "c", c_next) } else { c_next };
+    for (before, now) in gates.iter().flat_map(|gates| gates.0.into_iter().zip([i, f, o_gate])) {
+        g.next(before, now);
+    }
+    let mut h_next = o_gate * squash(o.output_activation, normal);
     if o.proj_size > 0 {
         h_next = h_next.linear(g.param("weight_hr", &[out, n], init));
     }
@@ -90,6 +114,11 @@ fn equations(g: &Builder, o: &Options) -> Result<()> {
     Ok(())
 }
 
+/// tanh, or nothing.
+fn squash(active: bool, value: Value<'_>) -> Value<'_> {
+    if active { value.tanh() } else { value }
+}
+
 /// Layer normalisation with its own parameters.
 fn normalised<'b>(g: &'b Builder, name: &str, x: Value<'b>) -> Value<'b> {
     let weight = g.param(&format!("ln_{name}_weight"), &[x.width()], Init::Constant(1.0));
@@ -98,27 +127,20 @@ fn normalised<'b>(g: &'b Builder, name: &str, x: Value<'b>) -> Value<'b> {
 }
 
 /// The gates that have rows in the weights, in PyTorch's order.
-fn gates(o: &Options) -> Result<&'static str> {
-    if o.coupled && !o.forget_gate {
-        return Err(Error::Value(
-            "lstm: expected forget_gate=true with coupled=true, for i = 1 − f, got forget_gate=false".into(),
-        ));
+fn gates(o: &Options) -> Result<String> {
+    let refuse = |what: String| Err(Error::Value(format!("lstm: expected {what}")));
+    if o.coupled && !(o.forget_gate && o.input_gate) {
+        return refuse("forget_gate=true and input_gate=true with coupled=true, for i = 1 − f, got one of them false".into());
+    }
+    if o.full_gate_recurrence && (o.coupled || !(o.input_gate && o.forget_gate && o.output_gate)) {
+        return refuse("three gates of their own with full_gate_recurrence=true, got fewer".into());
     }
     if !o.forget_bias.is_finite() || (o.forget_bias != 0.0 && !(o.forget_gate && o.bias)) {
-        return Err(Error::Value(format!(
-            "lstm: expected forget_bias=0 without forget gate or bias, and finite, got {}",
-            o.forget_bias
-        )));
+        return refuse(format!("forget_bias=0 without forget gate or bias, and finite, got {}", o.forget_bias));
     }
     if o.proj_size >= o.hidden_size {
-        return Err(Error::Value(format!(
-            "lstm: expected proj_size below hidden_size {}, got {}",
-            o.hidden_size, o.proj_size
-        )));
+        return refuse(format!("proj_size below hidden_size {}, got {}", o.hidden_size, o.proj_size));
     }
-    Ok(match (o.coupled, o.forget_gate) {
-        (true, _) => "fgo",
-        (false, true) => "ifgo",
-        (false, false) => "igo",
-    })
+    let present = [('i', o.input_gate && !o.coupled), ('f', o.forget_gate), ('g', true), ('o', o.output_gate)];
+    Ok(present.iter().filter(|gate| gate.1).map(|gate| gate.0).collect())
 }

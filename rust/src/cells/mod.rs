@@ -24,8 +24,20 @@ macro_rules! cells {
 
 cells! {
     elman
+    jordan
+    elman_jordan
+    fully_recurrent
+    recurrent_mlp
     lstm
     gru
+    mgu
+    simplified_gru
+    gated_feedback
+    ctrnn
+    indrnn
+    min_gru
+    min_lstm
+    sru
 }
 
 /// What any cell may be asked for besides its own options.
@@ -49,8 +61,8 @@ pub fn build(name: &str, options: &Json) -> Result<Graph> {
         .find(|cell| cell.name == name)
         .ok_or_else(|| Error::Value(format!("expected a cell of {known:?}, got '{name}'")))?;
     let common = Common::deserialize(options).map_err(|e| Error::Value(format!("options of {name}: {e}")))?;
-    size(name, "input_size", common.input_size)?;
-    size(name, "hidden_size", common.hidden_size)?;
+    positive(name, "input_size", common.input_size)?;
+    positive(name, "hidden_size", common.hidden_size)?;
     let builder = Builder::new(name);
     let mut own = options.clone();
     if let Some(map) = own.as_object_mut() {
@@ -78,10 +90,22 @@ pub fn regularised(mut cell: Graph, recurrent_dropout: f64, zoneout: f64) -> Res
 }
 
 /// A size within reason.
-fn size(cell: &str, name: &str, size: usize) -> Result<()> {
-    const LIMIT: usize = 1 << 20;
-    if size == 0 || size > LIMIT {
-        return Err(Error::Value(format!("{cell}: expected {name} in 1..={LIMIT}, got {size}")));
+fn positive(cell: &str, name: &str, size: usize) -> Result<()> {
+    count(cell, name, size, 1 << 20)
+}
+
+/// A count within what a graph can hold.
+fn count(cell: &str, name: &str, count: usize, limit: usize) -> Result<()> {
+    if !(1..=limit).contains(&count) {
+        return Err(Error::Value(format!("{cell}: expected {name} in 1..={limit}, got {count}")));
+    }
+    Ok(())
+}
+
+/// A number at least 0 and below 1.
+fn fraction(cell: &str, name: &str, number: f64) -> Result<()> {
+    if !(0.0..1.0).contains(&number) {
+        return Err(Error::Value(format!("{cell}: expected {name} at least 0 and below 1, got {number}")));
     }
     Ok(())
 }
@@ -89,6 +113,14 @@ fn size(cell: &str, name: &str, size: usize) -> Result<()> {
 /// U(−1/√hidden, 1/√hidden), with which PyTorch starts recurrent cells.
 fn uniform(hidden_size: usize) -> Init {
     Init::Uniform(1.0 / (hidden_size as f64).sqrt())
+}
+
+/// A positive number.
+fn positive_number(cell: &str, name: &str, number: f64) -> Result<()> {
+    if !(number > 0.0 && number.is_finite()) {
+        return Err(Error::Value(format!("{cell}: expected {name} above 0 and finite, got {number}")));
+    }
+    Ok(())
 }
 
 /// A parameter, or zeros in its place.

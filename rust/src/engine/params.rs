@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use crate::error::Result;
-use crate::graph::Init;
+use crate::graph::{Init, Param};
 use crate::kernels::Element;
 use crate::random;
 
@@ -15,6 +15,8 @@ pub struct Slot {
     pub shape: Vec<usize>,
     /// Its initial value.
     pub init: Init,
+    /// What no element exceeds in magnitude after an update.
+    pub bound: Option<f64>,
     /// First element in the block.
     pub offset: usize,
     /// How many elements.
@@ -33,12 +35,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Adds a parameter; returns its index.
-    pub fn push(&mut self, name: String, shape: &[usize], init: Init) -> usize {
+    /// Adds a parameter under this name; returns its index.
+    pub fn push(&mut self, name: String, param: &Param) -> usize {
+        let Param { shape, init, bound, .. } = param.clone();
         // Multiples of 16 elements keep every parameter on its own cache lines.
         const STEP: usize = 16;
         let len = shape.iter().product();
-        self.slots.push(Slot { name, shape: shape.to_vec(), init, offset: self.len, len, frozen: false });
+        self.slots.push(Slot { name, shape, init, bound, offset: self.len, len, frozen: false });
         self.len += usize::div_ceil(len, STEP) * STEP;
         self.slots.len() - 1
     }
@@ -63,6 +66,7 @@ impl<E: Element> Params<E> {
             match slot.init {
                 Init::Uniform(bound) => random::fill_uniform(key, -bound, bound, values),
                 Init::Normal(deviation) => random::fill_normal(key, 0.0, deviation, values),
+                Init::Between { from, to } => random::fill_uniform(key, from, to, values),
                 Init::Constant(number) => values.fill(E::from_f64(number)),
                 Init::Shifted { bound, from, to, plus } => {
                     random::fill_uniform(key, -bound, bound, values);

@@ -63,18 +63,6 @@ impl Builder {
         self.inner.borrow().graph.nodes[id].varies
     }
 
-    /// Whether a node is a state before the step.
-    pub(crate) fn is_state(&self, id: NodeId) -> bool {
-        matches!(self.inner.borrow().graph.nodes[id].op, Op::State(_))
-    }
-
-    /// The arguments of a node, if it applies the primitive of this name.
-    pub(crate) fn arguments_of(&self, id: NodeId, name: &str) -> Option<Vec<NodeId>> {
-        let inner = self.inner.borrow();
-        let node = &inner.graph.nodes[id];
-        matches!(&node.op, Op::Apply(primitive) if primitive.name() == name).then(|| node.args.clone())
-    }
-
     fn push(&self, op: Op, args: Vec<NodeId>, ty: Type, varies: bool) -> Value<'_> {
         let mut inner = self.inner.borrow_mut();
         inner.graph.nodes.push(Node { op, args, ty, varies });
@@ -103,9 +91,21 @@ impl Builder {
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Value<'_> {
         let index = self.inner.borrow().graph.params.len();
         let value = self.push(Op::Param(index), vec![], Type::float(shape), false);
-        let param = Param { name: name.into(), shape: shape.to_vec(), init, node: value.id };
+        let param = Param { name: name.into(), shape: shape.to_vec(), init, bound: None, node: value.id };
         self.inner.borrow_mut().graph.params.push(param);
         value
+    }
+
+    /// Bounds a parameter: after every update an optimizer brings each element back to at most `limit` in magnitude.
+    pub fn bound(&self, param: Value<'_>, limit: f64) {
+        let mut inner = self.inner.borrow_mut();
+        match inner.graph.params.iter_mut().find(|p| p.node == param.id) {
+            Some(param) if limit > 0.0 && limit.is_finite() => param.bound = Some(limit),
+            _ => {
+                let error = Error::Value(format!("expected a parameter and a positive bound, got a bound of {limit}"));
+                inner.error.get_or_insert(error);
+            }
+        }
     }
 
     /// A state; [`Builder::next`] gives its value after the step.

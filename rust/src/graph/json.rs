@@ -23,12 +23,37 @@ struct Stored {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "node", rename_all = "lowercase", deny_unknown_fields)]
 enum StoredNode {
-    Param { name: String, shape: Vec<usize>, init: Init },
-    Input { name: String, kind: Kind, shape: Vec<usize>, limit: Option<usize> },
-    State { name: String, shape: Vec<usize> },
-    Constant { value: f64, shape: Vec<usize> },
-    Tensor { values: Vec<f64>, shape: Vec<usize> },
-    Apply { primitive: String, version: u32, attributes: Map<String, Json>, args: Vec<NodeId> },
+    Param {
+        name: String,
+        shape: Vec<usize>,
+        init: Init,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<f64>,
+    },
+    Input {
+        name: String,
+        kind: Kind,
+        shape: Vec<usize>,
+        limit: Option<usize>,
+    },
+    State {
+        name: String,
+        shape: Vec<usize>,
+    },
+    Constant {
+        value: f64,
+        shape: Vec<usize>,
+    },
+    Tensor {
+        values: Vec<f64>,
+        shape: Vec<usize>,
+    },
+    Apply {
+        primitive: String,
+        version: u32,
+        attributes: Map<String, Json>,
+        args: Vec<NodeId>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,7 +68,8 @@ pub fn to_json(graph: &Graph) -> Json {
     let store = |node: &Node| match &node.op {
         Op::Param(i) => {
             let param = &graph.params[*i];
-            StoredNode::Param { name: param.name.clone(), shape: param.shape.clone(), init: param.init }
+            let Param { name, shape, init, bound, .. } = param.clone();
+            StoredNode::Param { name, shape, init, bound }
         }
         Op::Input(i) => {
             let input = &graph.inputs[*i];
@@ -123,8 +149,11 @@ pub fn make_primitive(name: &str, attributes: &Map<String, Json>) -> std::result
 fn restore(graph: &mut Graph, id: NodeId, stored: StoredNode) -> std::result::Result<Node, String> {
     let leaf = |op, ty, varies| Node { op, args: vec![], ty, varies };
     Ok(match stored {
-        StoredNode::Param { name, shape, init } => {
-            graph.params.push(Param { name, shape: shape.clone(), init, node: id });
+        StoredNode::Param { name, shape, init, bound } => {
+            if bound.is_some_and(|bound| bound <= 0.0) {
+                return Err(format!("expected a positive bound, got {bound:?}"));
+            }
+            graph.params.push(Param { name, shape: shape.clone(), init, bound, node: id });
             leaf(Op::Param(graph.params.len() - 1), Type::float(&shape), false)
         }
         StoredNode::Input { name, kind, shape, limit } => {

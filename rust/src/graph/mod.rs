@@ -134,6 +134,13 @@ pub enum Init {
     Normal(f64),
     /// The same number everywhere.
     Constant(f64),
+    /// Uniform in [from, to).
+    Between {
+        /// The least number.
+        from: f64,
+        /// What all numbers are below.
+        to: f64,
+    },
     /// Uniform in [-bound, bound), then `plus` added to the elements `from..to` (a forget gate's bias).
     Shifted {
         /// Half width of the interval.
@@ -156,6 +163,8 @@ pub struct Param {
     pub shape: Vec<usize>,
     /// Its initial value.
     pub init: Init,
+    /// What no element exceeds in magnitude after an update.
+    pub bound: Option<f64>,
     /// Its node.
     pub node: NodeId,
 }

@@ -16,7 +16,11 @@ pub(crate) fn rebuild<'b>(
         done[input.node] = builder.add_input(&input.name, graph.ty(input.node).clone(), input.limit).id;
     }
     for param in &graph.params {
-        done[param.node] = builder.param(&param.name, &param.shape, param.init).id;
+        let copy = builder.param(&param.name, &param.shape, param.init);
+        if let Some(limit) = param.bound {
+            builder.bound(copy, limit);
+        }
+        done[param.node] = copy.id;
     }
     for state in &graph.states {
         done[state.node] = builder.state(&state.name, &graph.ty(state.node).shape).id;
@@ -78,29 +82,86 @@ pub fn zoneout(graph: &Graph, p: f64) -> Result<Graph> {
 }
 
 /// Variational recurrent dropout (Gal & Ghahramani 2016): one mask a sequence on what enters a product with a recurrent
-/// weight, that is on a state, or on a state times a gate, scaled by 1 / (1 − p).
+/// weight, scaled by 1 / (1 − p). That is a state, a part or an elementwise function of one, a state times a gate or plus
+/// an increment, or several of these side by side. Each state has one mask.
 pub fn recurrent_dropout(graph: &Graph, p: f64) -> Result<Graph> {
     let builder = Builder::new(&graph.name);
+    let mut found = false;
     let map = rebuild(graph, &builder, |b, _, node, done| {
         let Op::Apply(primitive) = &node.op else { return None };
-        let args = moved(node, done);
         if primitive.name() != "linear" {
             return None;
         }
-        let x = b.value(args[0]);
-        let gated = b.arguments_of(args[0], "mul").is_some_and(|a| a.iter().any(|&a| b.is_state(a)));
-        if !b.is_state(args[0]) && !gated {
-            return None;
-        }
-        let draw = Draw {
-            distribution: Distribution::Bernoulli { probability: 1.0 - p, value: 1.0 / (1.0 - p) },
-            shape: x.ty().shape,
-            per_sequence: true,
-            label: "recurrent_dropout".into(),
-        };
-        Some((x * b.apply(draw, &[])).linear(b.value(args[1])).id)
+        let masked = Masking { graph, b, done, p }.masked(node.args[0])?;
+        found = true;
+        Some(masked.linear(b.value(done[node.args[1]])).id)
     });
+    if !found {
+        return Err(Error::Unsupported(format!(
+            "{}: expected recurrent_dropout=0, for there is no product of the state with a weight, got {p}",
+            graph.name
+        )));
+    }
     finish(graph, builder, &map)
+}
+
+/// Masks for what is made from states.
+struct Masking<'a, 'b> {
+    graph: &'a Graph,
+    b: &'b Builder,
+    done: &'a [NodeId],
+    p: f64,
+}
+
+impl<'b> Masking<'_, 'b> {
+    /// A node times its mask, if it has one; of vectors side by side and of outer products, those that have one.
+    fn masked(&self, id: NodeId) -> Option<Value<'b>> {
+        let (node, value) = (&self.graph.nodes[id], self.b.value(self.done[id]));
+        if let Op::Apply(primitive) = &node.op
+            && matches!(primitive.name(), "concat" | "reshape" | "matmul")
+        {
+            let parts: Vec<Option<Value<'b>>> = node.args.iter().map(|&arg| self.masked(arg)).collect();
+            parts.iter().any(Option::is_some).then_some(())?;
+            let parts = parts.iter().zip(&node.args).map(|(part, &arg)| part.map_or(self.done[arg], |part| part.id));
+            return Some(self.b.apply_dyn(primitive.clone(), &parts.collect::<Vec<_>>()));
+        }
+        Some(value * self.mask(id)?)
+    }
+
+    /// The mask of the state that a node is made from.
+    fn mask(&self, id: NodeId) -> Option<Value<'b>> {
+        let node = &self.graph.nodes[id];
+        let primitive = match &node.op {
+            Op::State(index) => return Some(self.draw(*index)),
+            // What the state becomes is no longer the state.
+            Op::Apply(_) if self.graph.states.iter().any(|state| state.next == id) => return None,
+            Op::Apply(primitive) => primitive,
+            _ => return None,
+        };
+        let elementwise = matches!(primitive.evaluation(), Evaluation::Elementwise(_));
+        match (primitive.name(), &node.args[..]) {
+            ("mul", args) => {
+                let state = args.iter().find(|&&arg| matches!(self.graph.nodes[arg].op, Op::State(_)))?;
+                self.mask(*state)
+            }
+            ("add", args) => args.iter().find_map(|&arg| self.mask(arg)),
+            (_, &[arg]) if elementwise => self.mask(arg),
+            ("slice", &[arg]) => Some(self.b.apply_dyn(primitive.clone(), &[self.mask(arg)?.id])),
+            _ => None,
+        }
+    }
+
+    /// The mask of a state.
+    fn draw(&self, state: usize) -> Value<'b> {
+        let label = match state {
+            0 => "recurrent_dropout".to_string(),
+            _ => format!("recurrent_dropout_{}", self.graph.states[state].name),
+        };
+        let shape = self.graph.ty(self.graph.states[state].node).shape.clone();
+        let (probability, value) = (1.0 - self.p, 1.0 / (1.0 - self.p));
+        let distribution = Distribution::Bernoulli { probability, value };
+        self.b.apply(Draw { distribution, shape, per_sequence: true, label }, &[])
+    }
 }
 
 /// y + x: a residual connection around the cell.

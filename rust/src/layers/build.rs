@@ -253,7 +253,7 @@ impl<E: Element> Builder<E> {
             if self.chain.layout.slots.iter().any(|s| s.name == name) {
                 return Err(Error::Value(format!("expected different names of parameters, got '{name}' twice")));
             }
-            indices.push(self.chain.layout.push(name, &param.shape, param.init));
+            indices.push(self.chain.layout.push(name, param));
         }
         Ok(indices)
     }

@@ -60,7 +60,13 @@ impl Optimizer {
         let layout: Vec<Parameter<'_>> = slots
             .iter()
             .zip(model.frozen())
-            .map(|(slot, frozen)| Parameter { name: &slot.name, shape: &slot.shape, offset: slot.offset, frozen })
+            .map(|(slot, frozen)| Parameter {
+                name: &slot.name,
+                shape: &slot.shape,
+                offset: slot.offset,
+                frozen,
+                bound: slot.bound,
+            })
             .collect();
         let (mut optimizer, grads) = (self.lock(), grads.lock());
         let mut params = model.params_mut();

@@ -25,6 +25,8 @@ pub struct Parameter<'a> {
     pub offset: usize,
     /// Whether it keeps its value.
     pub frozen: bool,
+    /// What no element exceeds in magnitude after an update.
+    pub bound: Option<f64>,
 }
 
 impl Parameter<'_> {

@@ -115,6 +115,17 @@ impl State {
     }
 }
 
+/// Brings every value back to at most `bound` in magnitude; NaN stays.
+fn keep_within<E: Element>(bound: E, values: &mut [E]) {
+    for value in values {
+        if *value > bound {
+            *value = bound;
+        } else if *value < -bound {
+            *value = -bound;
+        }
+    }
+}
+
 impl Optimizer {
     /// The optimizer that JSON describes, without a state; [`Error::Value`] where it describes none.
     pub fn from_json(json: &str) -> Result<Self> {
@@ -139,7 +150,8 @@ impl Optimizer {
     /// One update of all parameters that are not frozen, with learning rate `lr`.
     ///
     /// `layout` says where each parameter lies in `parameters` and in `gradients`; the rest of these is not touched. A
-    /// frozen parameter keeps its value and its moments. On an error nothing has changed: [`Error::Value`] for a
+    /// frozen parameter keeps its value and its moments. An element beyond its parameter's bound becomes the bound, rounded
+    /// to the element type; its moments stay. On an error nothing has changed: [`Error::Value`] for a
     /// learning rate that is negative or not finite, [`Error::Shape`] for a layout beyond the buffers or other names or
     /// shapes than those of the state, [`Error::Dtype`] for another element type, [`Error::Memory`].
     pub fn step<E: Element>(
@@ -172,7 +184,11 @@ impl Optimizer {
             if !parameter.frozen {
                 let mut moments = moments.iter_mut().map(|moment| &mut moment[start..end]);
                 let moments = [moments.next().unwrap_or_default(), moments.next().unwrap_or_default()];
-                self.rule.apply(lr, powers, &mut parameters[range.clone()], &gradients[range], moments);
+                let values = &mut parameters[range.clone()];
+                self.rule.apply(lr, powers, values, &gradients[range], moments);
+                if let Some(bound) = parameter.bound {
+                    keep_within(E::from_f64(bound), values);
+                }
             }
             start = end;
         }
@@ -288,7 +304,7 @@ mod tests {
 
     /// Three parameters with padding between them, the second frozen, and their buffers.
     fn model<E: Element>() -> ([Parameter<'static>; 3], Vec<E>, Vec<E>) {
-        let at = |name, shape, offset, frozen| Parameter { name, shape, offset, frozen };
+        let at = |name, shape, offset, frozen| Parameter { name, shape, offset, frozen, bound: None };
         let layout = [at("a", &[2, 3][..], 0, false), at("b", &[4], 8, true), at("c", &[5], 16, false)];
         let values = (0..24).map(|i| E::from_f64(f64::from(i * 7 % 11) / 8.0 - 0.5)).collect();
         let gradients = (0..24).map(|i| E::from_f64(f64::from(i * 5 % 13) / 8.0 - 0.7)).collect();
@@ -316,6 +332,40 @@ mod tests {
             fresh.step(0.1, &layout, &mut expected, &gradients).unwrap();
             assert_eq!(values[8..12], expected[8..12], "{json}");
         }
+    }
+
+    #[test]
+    fn a_bound_is_kept_by_every_rule() {
+        fn check<E: Element>() {
+            for json in RULES {
+                let (mut layout, mut values, gradients) = model::<E>();
+                let mut free = values.clone();
+                layout[0].bound = Some(0.1);
+                let (mut bounded, mut other) =
+                    (Optimizer::from_json(json).unwrap(), Optimizer::from_json(json).unwrap());
+                bounded.step(0.25, &layout, &mut values, &gradients).unwrap();
+                layout[0].bound = None;
+                other.step(0.25, &layout, &mut free, &gradients).unwrap();
+                let (limit, outside) = (E::from_f64(0.1), |v: &E| *v > E::from_f64(0.1) || *v < E::from_f64(-0.1));
+                assert!(free[..6].iter().any(outside), "{json}");
+                for (kept, free) in values[..6].iter().zip(&free[..6]) {
+                    let expected = if !outside(free) {
+                        *free
+                    } else if *free > limit {
+                        limit
+                    } else {
+                        -limit
+                    };
+                    assert_eq!(*kept, expected, "{json}");
+                }
+                assert_eq!(values[6..], free[6..], "{json}");
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+        let mut odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+        keep_within(2.0, &mut odd);
+        assert!(odd[0].is_nan() && odd[1..] == [2.0, -2.0]);
     }
 
     fn a_cut_run_goes_on_with_the_same_bits<E: Element>() {
