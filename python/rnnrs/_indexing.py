@@ -42,7 +42,12 @@ def _at(value: Symbol, keys: tuple[Any, ...]) -> Symbol:
         raise _lines.error(DtypeError, "[]: expected one index (of ops.argmax or ops.argsort), got another symbol")
     [index] = keys
     if index.shape == ():
-        return ops.gather(value, index) if value.ndim == 2 else ops.pick(value, index)
+        if value.ndim == 1:
+            return ops.pick(value, index)
+        if not value.varies:
+            return ops.gather(value, index)
+        index = _symbols.apply("reshape", index, shape=(1,))
+        return _symbols.reshape(ops.take(value, index), value.shape[1:])
     return ops.take(value, index)
 
 

@@ -385,8 +385,8 @@ def one_hot(index: Symbol, width: int) -> Symbol:
 
 
 def gather(table: Any, index: Symbol) -> Symbol:
-    """The row of a matrix at an index. Gradient: g to that row, 0 to the others."""
-    return apply("gather", symbol(table), _index("gather", index))
+    """The row at an index of a matrix made of parameters and constants alone. Gradient: g to that row."""
+    return apply("gather", _fixed("gather", table, "ops.take"), _index("gather", index))
 
 
 # Form
@@ -446,7 +446,7 @@ def linear(x: Any, weight: Any) -> Symbol:
 
     One large product for all steps where x does not depend on the state, else one for all samples of a step.
     """
-    return apply("linear", symbol(x), symbol(weight))
+    return apply("linear", symbol(x), _fixed("linear", weight, "ops.matmul"))
 
 
 def matmul(a: Any, b: Any) -> Symbol:
@@ -608,6 +608,16 @@ def _index(what: str, index: Any) -> Symbol:
     if not isinstance(index, Symbol) or index.kind != "int":
         raise _lines.error(DtypeError, f"{what}: expected an index, of ops.argmax or ops.argsort, got {index!r}")
     return index
+
+
+def _fixed(what: str, matrix: Any, other: str) -> Symbol:
+    value = symbol(matrix)
+    if value.varies:
+        raise _lines.error(
+            InvalidValueError,
+            f"{what}: expected a matrix made of parameters and constants alone (else {other}), got one that varies",
+        )
+    return value
 
 
 def _whole(value: Any, what: str) -> int:
