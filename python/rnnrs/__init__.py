@@ -17,7 +17,8 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import cells
+from . import cells, init, ops
+from ._cell import Cell
 from ._core import (
     DtypeError,
     Error,
@@ -40,12 +41,13 @@ from ._stream import Stream
 from ._tape import Gradients, Tape
 
 if TYPE_CHECKING:
-    from . import callbacks, losses, metrics, optim, schedules
+    from . import callbacks, losses, metrics, optim, schedules, testing
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Cell",
     "Dropout",
     "DtypeError",
     "Embedding",
@@ -71,15 +73,18 @@ __all__ = [
     "callbacks",
     "cells",
     "get_num_threads",
+    "init",
     "load",
     "losses",
     "metrics",
+    "ops",
     "optim",
     "schedules",
     "set_num_threads",
+    "testing",
 ]
 
-_LAZY = {"callbacks", "losses", "metrics", "optim", "schedules"}
+_LAZY = {"callbacks", "losses", "metrics", "optim", "schedules", "testing"}
 
 
 def __getattr__(name: str) -> ModuleType:

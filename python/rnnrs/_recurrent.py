@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _arrays, _frame, cells
+from . import _arrays, _cell, _frame, _numbers, cells
+from ._core import DtypeError
+from ._definition import Definition
 from ._frame import Frame
 from ._layer import Layer
 
@@ -15,11 +17,16 @@ class Recurrent(Layer):
     """A cell over sequences: the one layer that gives directions, stacking, lengths and states to every cell.
 
     Args:
-        cell: what runs, e.g. ``rnnrs.cells.GRU(8, 32)``. Layers above the first have the width below as input.
+        cell: what runs, e.g. ``rnnrs.cells.GRU(8, 32)``, or a ``rnnrs.Cell`` of one's own. Layers above the first have
+            the width below as input.
         num_layers: how many, one on top of the other.
         bidirectional: a second network runs from each row's last valid step to its first; outputs are concatenated.
         batch_first: x and y are (B, T, ...) instead of (T, B, ...). States stay (num_layers * num_directions, B, ...).
         dropout: between the layers (Zaremba, Sutskever and Vinyals 2014), in training.
+        recurrent_dropout: one Bernoulli mask a sequence and unit on a state where it enters a product with a weight
+            (Gal and Ghahramani 2016), in training; a cell of rnnrs.cells may say it, too.
+        zoneout: the probability with which a unit of a state keeps its old value for a step, in training; outside of it
+            p * old + (1 - p) * new (Krueger et al. 2016).
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".
@@ -34,20 +41,25 @@ class Recurrent(Layer):
 
     def __init__(
         self,
-        cell: cells.CellSpec,
+        cell: Definition,
         num_layers: int = 1,
         *,
         bidirectional: bool = False,
         batch_first: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
         residual: bool = False,
         dtype: str | None = None,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(cell, Definition):
+            raise DtypeError(f"cell: expected one of rnnrs.cells or a rnnrs.Cell, got {type(cell).__name__}")
+        num_layers = _numbers.count(num_layers, "num_layers")
+        regularisation = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout}
         layer = {
             "layer": "recurrent",
-            "cell": cell.name,
-            "options": cell.options,
+            **cell._layer(num_layers, 2 if bidirectional else 1, regularisation),
             "num_layers": num_layers,
             "bidirectional": bidirectional,
             "dropout": dropout,
@@ -58,19 +70,20 @@ class Recurrent(Layer):
         self._make([layer], prefix=False, dtype=dtype, seed=seed)
 
     @property
-    def cell(self) -> cells.CellSpec:
-        """The cell by its name and all its options."""
-        return cells.CellSpec(self._layers[0]["cell"], **self._layers[0]["options"])
+    def cell(self) -> Definition:
+        """The cell: of rnnrs.cells with all its options; a user's own without its class."""
+        return _cell.of_layer(self._layers[0])
 
     @property
     def input_size(self) -> int:
         """Features of x."""
-        return int(self._layers[0]["options"]["input_size"])
+        return self._model.input[1]
 
     @property
     def hidden_size(self) -> int:
-        """Units a layer and direction."""
-        return int(self._layers[0]["options"]["hidden_size"])
+        """Units a layer and direction; of a user's own cell, elements of its first state."""
+        options = self._layers[0]["options"]
+        return int(options["hidden_size"]) if "hidden_size" in options else self._model.states[0][4]
 
     @property
     def num_layers(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _arrays, _core, _frame, cells
+from . import _arrays, _cell, _core, _frame, cells
+from ._definition import Definition
 from ._parameters import Parameterised
 from ._states import StateForm
 from ._tape import Tape
@@ -15,8 +16,8 @@ Array = _arrays.Array
 class StepCell(Parameterised):
     """A cell on its own: ``state = cell(x_t, state)``."""
 
-    def __init__(self, cell: cells.CellSpec, *, dtype: str | None = None, seed: int | None = None) -> None:
-        layer = {"layer": "recurrent", "cell": cell.name, "options": cell.options, "suffix": False}
+    def __init__(self, cell: Definition, *, dtype: str | None = None, seed: int | None = None) -> None:
+        layer = {"layer": "recurrent", **cell._layer(1, 1, {}), "suffix": False}
         self._make([layer], prefix=False, dtype=dtype, seed=seed)
 
     @staticmethod
@@ -24,9 +25,9 @@ class StepCell(Parameterised):
         return StateForm(model.states, stacked=False)
 
     @property
-    def cell(self) -> cells.CellSpec:
+    def cell(self) -> Definition:
         """The cell by its name and all its options."""
-        return cells.CellSpec(self._layers[0]["cell"], **self._layers[0]["options"])
+        return _cell.of_layer(self._layers[0])
 
     def __call__(self, x: Any, state: Any = None) -> Any:
         """One step, in evaluation mode.

@@ -12,11 +12,12 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, _spec
+from ._core import InvalidValueError
+from ._definition import Definition
 
 
-
-class CellSpec:
+class CellSpec(Definition):
     """A cell of the engine by its name, one of ``rnnrs._core.cells()``, and its options.
 
     >>> CellSpec("elman", input_size=2, hidden_size=3)
@@ -36,6 +37,17 @@ class CellSpec:
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"CellSpec({self.name!r}, {options})"
+
+    def _graph(self) -> str:
+        return _core.cell_graph(self.name, _spec.dumps(self.options))
+
+    def _layer(self, _num_layers: int, _directions: int, regularisation: dict[str, float]) -> _spec.LayerSpec:
+        options = dict(self.options)
+        for name, value in regularisation.items():
+            if value and options.get(name, value) not in (0.0, value):
+                raise InvalidValueError(f"{name}: expected {options[name]}, as the cell says, got {value}")
+            options[name] = value or options.get(name, value)
+        return {"cell": self.name, "options": options}
 
 
 def _class(cell: dict[str, Any]) -> type[CellSpec]:

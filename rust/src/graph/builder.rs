@@ -198,6 +198,11 @@ impl Builder {
         }
     }
 
+    /// Checks of the node what types do not say.
+    pub(crate) fn check(&self, id: NodeId) -> Result<()> {
+        self.inner.borrow().graph.check_arguments(id)
+    }
+
     /// The finished graph, or the first error.
     pub fn finish(self) -> Result<Graph> {
         let inner = self.inner.into_inner();

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::train::Schedule;
 use crate::{engine, graph, kernels};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use serde_json::json;
 
 /// The factor of the learning rate at an update.
@@ -62,6 +63,16 @@ fn cell_graph(name: &str, options: &str) -> PyResult<String> {
     })
 }
 
+/// The shape of each node of a graph that is stored as JSON.
+#[pyfunction]
+fn graph_shapes<'py>(py: Python<'py>, graph: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    let graph = quick(|| {
+        let json = serde_json::from_str(graph).map_err(|e| Error::value("graph", "JSON", e))?;
+        graph::from_json(&json)
+    })?;
+    graph.nodes.iter().map(|node| PyTuple::new(py, &node.ty.shape)).collect()
+}
+
 /// The name and version of each primitive.
 #[pyfunction]
 fn primitives() -> Vec<(&'static str, u32)> {
@@ -83,6 +94,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cells, module)?)?;
     module.add_function(wrap_pyfunction!(cell_table, module)?)?;
     module.add_function(wrap_pyfunction!(cell_graph, module)?)?;
+    module.add_function(wrap_pyfunction!(graph_shapes, module)?)?;
     module.add_function(wrap_pyfunction!(primitives, module)?)?;
     module.add_function(wrap_pyfunction!(error_variants, module)?)
 }

@@ -43,7 +43,23 @@ impl GraphBuilder {
 
     /// The same number in every element.
     fn constant(&self, number: f64, shape: Vec<usize>) -> PyResult<NodeId> {
-        self.write(|g| Ok(g.constant(number, fits(&Type::float(&shape), 3)?).id))
+        self.write(|g| {
+            finite(&[number])?;
+            Ok(g.constant(number, fits(&Type::float(&shape), 3)?).id)
+        })
+    }
+
+    /// Given numbers, row by row.
+    fn tensor(&self, numbers: Vec<f64>, shape: Vec<usize>) -> PyResult<NodeId> {
+        self.write(|g| {
+            let ty = Type::float(&shape);
+            fits(&ty, 3)?;
+            finite(&numbers)?;
+            if numbers.len() != ty.width() {
+                return Err(Error::shape("constant", format!("{} numbers for {ty}", ty.width()), numbers.len()));
+            }
+            Ok(g.tensor(&numbers, &shape).id)
+        })
     }
 
     /// A primitive of the table with attributes as JSON, applied to nodes.
@@ -57,7 +73,9 @@ impl GraphBuilder {
             let ty =
                 made.infer(&types.iter().collect::<Vec<_>>()).map_err(|e| Error::Shape(format!("{primitive}: {e}")))?;
             fits(&ty, 3)?;
-            Ok(g.apply_dyn(made, &args).id)
+            let value = g.apply_dyn(made, &args);
+            g.check(value.id)?;
+            Ok(value.id)
         })
     }
 
@@ -148,6 +166,13 @@ fn fits(ty: &Type, rank: usize) -> Result<&[usize]> {
     Ok(&ty.shape)
 }
 
+fn finite(numbers: &[f64]) -> Result<()> {
+    match numbers.iter().find(|number| !number.is_finite()) {
+        Some(bad) => Err(Error::value("constant", "finite numbers", bad)),
+        None => Ok(()),
+    }
+}
+
 /// Handles on nodes, if there are such nodes.
 fn values<'b>(g: &'b Builder, nodes: &[NodeId]) -> Result<Vec<Value<'b>>> {
     if let Some(bad) = nodes.iter().find(|&&node| node >= g.len()) {
@@ -184,7 +209,7 @@ fn place(g: &Builder, inner: &Graph, leaves: Vec<Option<NodeId>>, label: &str) -
     for (node, leaf) in inner.nodes.iter().zip(leaves) {
         let at = match (leaf, &node.op) {
             (Some(leaf), _) => leaf,
-            (None, Op::Constant(number)) => g.constant(*number, &node.ty.shape).id,
+            (None, Op::Constant(_) | Op::Tensor(_)) => g.copy(node, &[]),
             (None, Op::Apply(primitive)) => {
                 let args: Vec<NodeId> = node.args.iter().map(|&arg| placed[arg]).collect();
                 let mut attributes = primitive.attributes();
