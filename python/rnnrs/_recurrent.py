@@ -27,6 +27,11 @@ class Recurrent(Layer):
             (Gal and Ghahramani 2016), in training; a cell of rnnrs.cells may say it, too.
         zoneout: the probability with which a unit of a state keeps its old value for a step, in training; outside of it
             p * old + (1 - p) * new (Krueger et al. 2016).
+        scan: "loop" runs time step by step. "parallel" cuts sequences of more than 256 steps into segments that run side
+            by side (Blelloch 1990), for cells whose recurrence is linear in the state, element by element (MinGRU,
+            MinLSTM, SRU, QRNN, LRU, IndRNN with the identity, a cell of one's own); it pays where there are more cores
+            than rows. Results have the same bits for any number of threads and on every processor, and differ from
+            those of the loop by rounding.
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".
@@ -37,6 +42,8 @@ class Recurrent(Layer):
 
     Raises:
         InvalidValueError: a size below one, a probability outside [0, 1), or options that exclude each other.
+        UnsupportedError: ``scan="parallel"`` with a recurrence that is not linear, or ``recurrent_dropout`` with a cell
+            that has no recurrent product.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Recurrent(Layer):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
+        scan: str = "loop",
         dtype: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -64,6 +72,7 @@ class Recurrent(Layer):
             "bidirectional": bidirectional,
             "dropout": dropout,
             "residual": residual,
+            "scan": scan,
             "suffix": True,
         }
         self.batch_first = bool(batch_first)

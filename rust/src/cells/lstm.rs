@@ -81,7 +81,7 @@ fn equations(g: &Builder, o: &Options) -> Result<()> {
     }
     let gates = o.full_gate_recurrence.then(|| {
         let before = ["i", "f", "o"].map(|name| g.state(name, &[n]));
-        (before, g.concat(&before), g.param("weight_gates", &[3 * n, 3 * n], init))
+        (before, g.concat(&before, 0), g.param("weight_gates", &[3 * n, 3 * n], init))
     });
     let part = |k: usize| z.slice(k * n, (k + 1) * n);
     let gate = |name: char, cell| {
