@@ -71,8 +71,8 @@ def cell_cases(every_size):
             lengths = tuple(rng.integers(0, steps + 1, batch).tolist()) if (j + k) % 2 else None
             yield CellCase(
                 configuration=configuration,
-                input_size=inputs,
-                hidden_size=max(hidden, configuration.hidden),
+                input_size=configuration.input_size(inputs),
+                hidden_size=configuration.hidden_size(hidden),
                 num_layers=1 + (k + j) % 2,
                 bidirectional=(k // 2 + j) % 2 == 1,
                 steps=steps,
@@ -80,7 +80,7 @@ def cell_cases(every_size):
                 lengths=lengths,
                 initial=k % 2 == 0,
                 dropout=0.2 if j % 2 else 0.0,
-                recurrent_dropout=0.2 if (j + k) % 3 == 0 else 0.0,
+                recurrent_dropout=0.2 if (j + k) % 3 == 0 and configuration.drops else 0.0,
                 zoneout=0.1 if (j + k) % 3 == 1 else 0.0,
                 dtype="float32" if (k + j) % 3 else "float64",
                 seed=100 * k + j,

@@ -138,7 +138,7 @@ def test_batch_first_is_a_matter_of_layout(configuration, data):
 @given(data=st.data())
 def test_rows_that_follow_do_not_change_what_a_row_draws(configuration, data):
     """In training a row's draws are its own: the first rows of a batch are what they are in a smaller batch."""
-    case = data.draw(cases(configuration, **data.draw(random_options()), unbatched=False))
+    case = data.draw(cases(configuration, **data.draw(random_options(configuration)), unbatched=False))
     model = case.build()
     whole = model.record(case.x, **case.given, seed=3)
     axis, n = case.batch_axis, data.draw(st.integers(1, case.batch))
