@@ -30,8 +30,13 @@ class Configuration:
     @cached_property
     def name(self):
         """For pytest's list of tests."""
-        named = [k if v is True else f"no-{k}" if v is False else f"{k}={v}" for k, v in self.options.items()]
-        return "-".join([self.cell, *named]).replace(" ", "")
+
+        def named(option, value):
+            if isinstance(value, bool):
+                return option if value else f"no-{option}"
+            return option if isinstance(value, list) else f"{option}={value}"
+
+        return "-".join([self.cell, *(named(option, value) for option, value in self.options.items())])
 
     @cached_property
     def reference(self):

@@ -104,12 +104,17 @@ def large_cases():
             yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
 
 
+def compared(every_size=False, large=False):
+    """The cases that results are hashed of."""
+    return [*cell_cases(every_size), *chain_cases(), *(large_cases() if large else ())]
+
+
 def results(every_size=False, large=False):
     """Every hash by name."""
     found = {}
     optim = rnnrs.optim
     optimizers = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW]
-    for k, case in enumerate([*cell_cases(every_size), *chain_cases(), *(large_cases() if large else ())]):
+    for k, case in enumerate(compared(every_size, large)):
         model = case.build()
         prefix = f"{k} {case.configuration.name} {case.dtype}"
         for name, value in passes(model, case, training=True, seed=k):

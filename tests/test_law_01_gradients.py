@@ -1,4 +1,4 @@
-"""Law 1: gradients equal central differences in float64 (rtol 1e-6, atol 1e-8), at points 1e-3 or more from a corner."""
+"""Law 1: gradients equal central differences in float64 (rtol 1e-6, atol 1e-8), where no corner is within 1e-3."""
 
 import numpy as np
 import pytest
