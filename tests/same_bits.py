@@ -22,6 +22,7 @@ SIZES = [  # input, hidden, steps, batch
     (17, 33, 18, 9),
     (3, 64, 24, 18),
 ]
+ONE_OF_EACH = {configuration.cell: configuration for configuration in reversed(CELLS)}
 
 
 def digest(*arrays):
@@ -97,11 +98,10 @@ def chain_cases():
 def large_cases():
     """Work enough for every thread, with rows to share and with a single row; too slow for the scalar path."""
     for k, configuration in enumerate(CELLS):
-        if len(configuration.options) <= 1:
-            sizes = {"input_size": 40, "hidden_size": 96, "steps": 20, "batch": 37}
-            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
-            sizes = {"input_size": 24, "hidden_size": 400, "steps": 6, "batch": 1}
-            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
+        if configuration == ONE_OF_EACH[configuration.cell]:
+            for inputs, hidden, steps, batch in ((40, 96, 20, 37), (24, 400, 6, 1)):
+                sizes = {"input_size": inputs, "hidden_size": configuration.hidden_size(hidden)}
+                yield CellCase(configuration=configuration, **sizes, steps=steps, batch=batch, dtype="float32", seed=k)
 
 
 def compared(every_size=False, large=False):
