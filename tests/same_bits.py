@@ -22,7 +22,7 @@ SIZES = [  # input, hidden, steps, batch
     (17, 33, 18, 9),
     (3, 64, 24, 18),
 ]
-# What is tried at large sizes: one of each cell, and of those with layers of their own all that have one option or none.
+# What is tried at large sizes: one of each cell, and of those with layers of their own all with one option or none.
 LARGE = [c for c in CELLS if (len(c.options) <= 1 if c.layer else c.options == OPTIONS[c.cell][0])]
 
 
