@@ -4,7 +4,7 @@ A cell's case and a chain's answer to the same names, so that a law is written o
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from hypothesis import strategies as st
@@ -40,9 +40,9 @@ def randomise(model, rng):
     values = {}
     for name, old in model.state_dict().items():
         noise = rng.normal(size=old.shape)
-        if old.ndim == 2:
-            value = noise / np.sqrt(old.shape[1])
-        elif name.rsplit(".", 1)[-1].startswith("ln_") and "weight" in name:
+        if old.ndim > 1:
+            value = noise / np.sqrt(old[0].size)
+        elif {"ln", "weight"} <= set(name.rsplit(".", 1)[-1].split("_")):
             value = 1.0 + 0.3 * noise
         else:
             value = 0.4 * noise
@@ -138,12 +138,12 @@ class CellCase(Case):
         sizes = {"input_size": self.input_size, "hidden_size": self.hidden_size}
         if c.layer and not self.generic:
             return getattr(rnnrs, c.layer)(**sizes, **self.options, **layer)
-        described = getattr(rnnrs.cells, c.description) if c.description else partial(rnnrs.cells.CellSpec, c.cell)
-        return rnnrs.Recurrent(described(**sizes, **self.options), **layer)
+        return rnnrs.Recurrent(getattr(rnnrs.cells, c.description)(**sizes, **self.options), **layer)
 
     @property
     def output_size(self):
-        width = self.configuration.reference.widths(self.options, self.hidden_size)[0]
+        """Of the first of its layers."""
+        width = sequence.output_size(self.configuration.reference, self.options, self.hidden_size, self.input_size)
         return 2 * width if self.bidirectional else width
 
     @property
@@ -167,22 +167,29 @@ class CellCase(Case):
         return array.swapaxes(0, 1) if self.batch_first else array
 
     def draw_x(self, rng):
-        return self.lay(rng.normal(size=(self.steps, self.batch, self.input_size)).astype(self.dtype))
+        x = rng.normal(size=(self.steps, self.batch, self.input_size))
+        if self.options.get("timestamps"):
+            x[..., -1] = np.abs(x[..., -1])
+        return self.lay(x.astype(self.dtype))
 
     @property
     def state_shapes(self):
         rows = self.num_layers * (2 if self.bidirectional else 1)
         middle = () if self.unbatched else (self.batch,)
-        return [(rows, *middle, w) for w in self.configuration.reference.widths(self.options, self.hidden_size)]
+        widths = self.configuration.reference.states(self.options, self.hidden_size)
+        return {name: (rows, *middle, width) for name, width in widths.items()}
 
     def draw_state(self, rng):
         if not self.initial:
             return None
-        arrays = [(0.5 * rng.normal(size=shape)).astype(self.dtype) for shape in self.state_shapes]
-        return tuple(arrays) if len(arrays) > 1 else arrays[0]
+        arrays = {name: 0.5 * rng.normal(size=shape) for name, shape in self.state_shapes.items()}
+        for name in getattr(self.configuration.reference, "POSITIVE", ()):
+            arrays[name] = 0.5 + np.abs(arrays[name])
+        arrays = tuple(array.astype(self.dtype) for array in arrays.values())
+        return arrays if len(arrays) > 1 else arrays[0]
 
     def reference(self, model, x=None, state=None):
-        """y, the final state's arrays, and how near a kink the computation came."""
+        """y, the final state's arrays, and how near a corner the computation came."""
         x = self.unlay(self.x if x is None else x)
         state = flat(self.state if state is None else state) or None
         if self.unbatched and state:
@@ -260,10 +267,9 @@ def cases(draw, configuration, **fixed):
     if isinstance(configuration, Chain):
         drawn |= {name: value for name, value in fixed.items() if name in Case.__dataclass_fields__}
         return ChainCase(configuration=configuration, **drawn)
-    hidden = draw(st.integers(configuration.hidden, 7))
     drawn |= {
-        "hidden_size": hidden,
-        "input_size": draw(st.integers(1, 6)),
+        "hidden_size": configuration.hidden_size(draw(st.integers(1, 7))),
+        "input_size": configuration.input_size(draw(st.integers(1, 6))),
         "num_layers": draw(st.integers(1, 3)),
         "bidirectional": draw(st.booleans()),
         "batch_first": draw(st.booleans()),
@@ -276,15 +282,18 @@ def cases(draw, configuration, **fixed):
     if drawn["unbatched"]:
         drawn |= {"lengths": None, "batch": 1}
     case = CellCase(configuration=configuration, **drawn)
-    # A residual connection adds input to output, so their widths must agree.
-    return case.but(input_size=case.output_size) if case.residual else case
+    if not case.residual:
+        return case
+    # A residual connection adds input to output, so their widths must agree; where none fits there is no such case.
+    case = case.but(input_size=configuration.input_size(case.output_size))
+    return case.but(residual=case.input_size == case.output_size)
 
 
-def random_options():
-    """Zoneout and both dropouts, at least one of them at work."""
+def random_options(configuration):
+    """Zoneout and both dropouts, as far as the cell takes them, at least one of them at work."""
     p = st.sampled_from([0.0, 0.25, 0.5])
     return (
-        st.tuples(p, p, p)
+        st.tuples(p, p if configuration.drops else st.just(0.0), p)
         .filter(any)
         .map(lambda t: {"dropout": t[0], "recurrent_dropout": t[1], "zoneout": t[2], "num_layers": 2})
     )

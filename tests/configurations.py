@@ -1,70 +1,162 @@
 """The table of what is tested: every cell with its options, and chains of layers. Every law runs through it.
 
-A new cell is tested by being listed here, with a plain version in reference/; test_configurations.py demands that the
-cells listed are those of the engine.
+A new cell is tested by being listed here, with a plain version under its name in reference/; test_configurations.py
+demands that the cells listed are those of the engine.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
 from itertools import product
-from types import ModuleType
 
+import rnnrs
 from reference import elman, embedding, gru, layer_norm, linear, lstm, sequence
+
+CLASSES = {cell["name"]: cell["class"] for cell in json.loads(rnnrs._core.cell_table())}
+LAYERS = {"elman": ("RNN", "RNNCell"), "lstm": ("LSTM", "LSTMCell"), "gru": ("GRU", "GRUCell")}
+# Nothing of the state goes through a matrix product with parameters, so recurrent dropout has nothing to drop.
+ELEMENTWISE = {"indrnn", "min_gru", "min_lstm", "sru", "qrnn", "lru", "mlstm"}
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A cell with its options.
-
-    `cell` is its name in the engine, `description` its class in rnnrs.cells (a new cell may have none yet), `layer` and
-    `step` its classes in rnnrs where it has its own.
-    """
+    """A cell by its name in the engine, with its options."""
 
     cell: str
-    reference: ModuleType
     options: dict = field(default_factory=dict)
-    description: str | None = None
-    layer: str | None = None
-    step: str | None = None
 
-    @property
+    @cached_property
     def name(self):
         """For pytest's list of tests."""
-        named = [k if v is True else f"no-{k}" if v is False else f"{k}={v}" for k, v in self.options.items()]
-        return "-".join([self.cell, *named])
+
+        def named(option, value):
+            if isinstance(value, bool):
+                return option if value else f"no-{option}"
+            return option if isinstance(value, list) else f"{option}={value}"
+
+        return "-".join([self.cell, *(named(option, value) for option, value in self.options.items())])
+
+    @cached_property
+    def reference(self):
+        """The plain version, a module of reference/."""
+        return import_module(f"reference.{self.cell}")
+
+    @property
+    def description(self):
+        """Its class in rnnrs.cells."""
+        return CLASSES[self.cell]
+
+    @property
+    def layer(self):
+        """Its class of layers in rnnrs, where it has its own."""
+        return LAYERS.get(self.cell, (None, None))[0]
+
+    @property
+    def step(self):
+        """Its class of single steps in rnnrs, where it has one."""
+        return LAYERS.get(self.cell, (None, None))[1]
 
     @property
     def smooth(self):
-        """No corner anywhere."""
-        return self.options.get("nonlinearity") != "relu"
+        """No corner where a unit may stand for good: relu has one at zero, which dropout leads to."""
+        return self.options.get("nonlinearity", "relu" if self.cell == "indrnn" else "tanh") != "relu"
 
     @property
-    def hidden(self):
-        """The least hidden size that makes sense: a projection is narrower, and a norm of two is a sign function."""
-        return 3 if self.options.get("layer_norm") else self.options.get("proj_size", 0) + 1
+    def drops(self):
+        """Whether it takes recurrent dropout."""
+        return self.cell not in ELEMENTWISE
+
+    def hidden_size(self, wanted):
+        """The least hidden size from `wanted` on that makes sense with the options."""
+        if "groups" in self.options:
+            return sum(self.options["groups"])
+        # A norm of two is a sign function, parts are narrower than the whole, and time takes one of the features.
+        parts = ("proj_size", "input_units", "output_units", "timestamps")
+        least = max(3 if self.options.get("layer_norm") else 1, *(self.options.get(part, 0) + 1 for part in parts))
+        heads = self.options.get("heads", 1)
+        return -(-max(wanted, least) // heads) * heads
+
+    def input_size(self, wanted):
+        """The least input size from `wanted` on that makes sense with the options: time needs a feature of its own."""
+        return max(wanted, 2 if self.options.get("timestamps") else 1)
 
 
-def elmans():
-    for options in ({}, {"nonlinearity": "relu"}, {"bias": False}):
-        yield Configuration("elman", elman, options, "Elman", "RNN", "RNNCell")
-
-
-def lstms():
+def options_of_lstm():
     gates = ({}, {"coupled": True}, {"forget_gate": False})
     for peephole, gate, norm, proj in product(({}, {"peephole": True}), gates, ({}, {"layer_norm": True}), (0, 2)):
-        options = peephole | gate | norm | ({"proj_size": proj} if proj else {})
-        yield Configuration("lstm", lstm, options, "LSTM", "LSTM", "LSTMCell")
+        yield peephole | gate | norm | ({"proj_size": proj} if proj else {})
     without = {"bias": False}
-    for options in (without, without | {"peephole": True}, without | {"layer_norm": True}, {"forget_bias": 1.0}):
-        yield Configuration("lstm", lstm, options, "LSTM", "LSTM", "LSTMCell")
+    yield from (without, without | {"peephole": True}, without | {"layer_norm": True}, {"forget_bias": 1.0})
+    # The variants of Greff et al. 2017, and mixtures of them.
+    yield from ({"input_gate": False}, {"output_gate": False}, {"input_activation": False})
+    yield from ({"output_activation": False}, {"full_gate_recurrence": True})
+    yield {"peephole": True, "full_gate_recurrence": True, "layer_norm": True, "proj_size": 2}
+    yield {"peephole": True, "input_gate": False, "output_activation": False}
+    yield {"peephole": True, "coupled": True, "output_gate": False, "input_activation": False}
+    yield {"input_gate": False, "forget_gate": False, "output_gate": False, "bias": False}
 
 
-def grus():
-    for options in ({}, {"reset_after": False}, {"bias": False}, {"reset_after": False, "bias": False}):
-        yield Configuration("gru", gru, options, "GRU", "GRU", "GRUCell")
-
-
-CELLS = [*elmans(), *lstms(), *grus()]
+OPTIONS = {
+    "elman": [{}, {"nonlinearity": "relu"}, {"bias": False}],
+    "lstm": list(options_of_lstm()),
+    "gru": [{}, {"reset_after": False}, {"bias": False}, {"reset_after": False, "bias": False}],
+    "jordan": [
+        {"output_size": 2},
+        {"output_size": 3, "decay": 0.5, "nonlinearity": "relu", "output_nonlinearity": "identity"},
+        {"output_size": 2, "decay": 0.3, "nonlinearity": "sigmoid", "output_nonlinearity": "tanh", "bias": False},
+    ],
+    "fully_recurrent": [
+        {},
+        {"input_units": 2, "output_units": 1, "nonlinearity": "tanh"},
+        {"output_units": 2, "nonlinearity": "relu", "bias": False},
+    ],
+    "elman_jordan": [
+        {"output_size": 2},
+        {"output_size": 3, "decay": 0.5, "nonlinearity": "relu", "output_nonlinearity": "tanh", "bias": False},
+    ],
+    "second_order": [{}, {"first_order": True}, {"first_order": True, "nonlinearity": "tanh", "bias": False}],
+    "indrnn": [
+        {},
+        {"steps": 20, "remember": True, "nonlinearity": "tanh"},
+        {"steps": 5, "layer_norm": True},
+        {"nonlinearity": "sigmoid", "layer_norm": True, "bias": False},
+    ],
+    "recurrent_mlp": [
+        {},
+        {"num_hidden": 3, "feedback": False},
+        {"num_hidden": 3, "nonlinearity": "relu", "bias": False},
+    ],
+    "gated_feedback": [{}, {"unit": "tanh"}, {"unit": "gru", "num_hidden": 3}],
+    "ctrnn": [
+        {},
+        {"method": "rk4", "dt": 0.5, "substeps": 2, "learn_time_constants": True},
+        {"timestamps": True, "time_constant": 2.0, "substeps": 3, "nonlinearity": "sigmoid"},
+        {"method": "rk4", "timestamps": True, "learn_time_constants": True, "bias": False},
+    ],
+    "mtrnn": [
+        {"groups": [3, 2], "time_constants": [2.0, 5.0]},
+        {
+            "groups": [2, 1, 3],
+            "time_constants": [1.0, 4.0, 9.0],
+            "connections": [[True, False, True], [True, True, False], [False, False, True]],
+            "input_groups": [0, 2],
+            "nonlinearity": "sigmoid",
+            "bias": False,
+        },
+    ],
+    "mgu": [{}, {"bias": False}],
+    "simplified_gru": [{}, {"kind": 2}, {"kind": 3}],
+    "min_gru": [{}, {"bias": False}],
+    "min_lstm": [{}, {"bias": False}],
+    "sru": [{}, {"state_gates": True, "nonlinearity": "tanh"}, {"state_gates": True, "bias": False}],
+    "qrnn": [{}, {"pooling": "f"}, {"pooling": "ifo", "kernel_size": 3}, {"kernel_size": 1, "bias": False}],
+    "lru": [{}, {"r_min": 0.5, "r_max": 0.9, "max_phase": 1.0, "output_size": 2}],
+    "slstm": [{}, {"heads": 2, "forget": "exp"}, {"bias": False}],
+    "mlstm": [{}, {"heads": 2, "forget": "exp"}, {"heads": 2, "bias": False}],
+}
+CELLS = [Configuration(cell, options) for cell, some in OPTIONS.items() for options in some]
 
 
 @dataclass(frozen=True)

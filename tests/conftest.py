@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, Phase, settings
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "torch_parity")]
 
+import laws  # noqa: E402 - found by the path above
+
 common = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
@@ -27,6 +29,7 @@ settings.load_profile("quick")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes minutes; runs with --hypothesis-profile=full (make test-full)")
+    config.pluginmanager.register(laws.Table(config), "laws")
 
 
 def full(config):

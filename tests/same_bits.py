@@ -13,7 +13,7 @@ import numpy as np
 
 import rnnrs
 from cases import CellCase, ChainCase, flat
-from configurations import CELLS, CHAINS
+from configurations import CELLS, CHAINS, OPTIONS
 
 SIZES = [  # input, hidden, steps, batch
     (1, 1, 3, 1),
@@ -22,6 +22,8 @@ SIZES = [  # input, hidden, steps, batch
     (17, 33, 18, 9),
     (3, 64, 24, 18),
 ]
+# What is tried at large sizes: one of each cell, and of those with layers of their own all with one option or none.
+LARGE = [c for c in CELLS if (len(c.options) <= 1 if c.layer else c.options == OPTIONS[c.cell][0])]
 
 
 def digest(*arrays):
@@ -71,8 +73,8 @@ def cell_cases(every_size):
             lengths = tuple(rng.integers(0, steps + 1, batch).tolist()) if (j + k) % 2 else None
             yield CellCase(
                 configuration=configuration,
-                input_size=inputs,
-                hidden_size=max(hidden, configuration.hidden),
+                input_size=configuration.input_size(inputs),
+                hidden_size=configuration.hidden_size(hidden),
                 num_layers=1 + (k + j) % 2,
                 bidirectional=(k // 2 + j) % 2 == 1,
                 steps=steps,
@@ -80,7 +82,7 @@ def cell_cases(every_size):
                 lengths=lengths,
                 initial=k % 2 == 0,
                 dropout=0.2 if j % 2 else 0.0,
-                recurrent_dropout=0.2 if (j + k) % 3 == 0 else 0.0,
+                recurrent_dropout=0.2 if (j + k) % 3 == 0 and configuration.drops else 0.0,
                 zoneout=0.1 if (j + k) % 3 == 1 else 0.0,
                 dtype="float32" if (k + j) % 3 else "float64",
                 seed=100 * k + j,
@@ -97,11 +99,15 @@ def chain_cases():
 def large_cases():
     """Work enough for every thread, with rows to share and with a single row; too slow for the scalar path."""
     for k, configuration in enumerate(CELLS):
-        if len(configuration.options) <= 1:
-            sizes = {"input_size": 40, "hidden_size": 96, "steps": 20, "batch": 37}
-            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
-            sizes = {"input_size": 24, "hidden_size": 400, "steps": 6, "batch": 1}
-            yield CellCase(configuration=configuration, **sizes, dtype="float32", seed=k)
+        if configuration in LARGE:
+            for inputs, hidden, steps, batch in ((40, 96, 20, 37), (24, 400, 6, 1)):
+                sizes = {"input_size": inputs, "hidden_size": configuration.hidden_size(hidden)}
+                yield CellCase(configuration=configuration, **sizes, steps=steps, batch=batch, dtype="float32", seed=k)
+
+
+def compared(every_size=False, large=False):
+    """The cases that results are hashed of."""
+    return [*cell_cases(every_size), *chain_cases(), *(large_cases() if large else ())]
 
 
 def results(every_size=False, large=False):
@@ -109,7 +115,7 @@ def results(every_size=False, large=False):
     found = {}
     optim = rnnrs.optim
     optimizers = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW]
-    for k, case in enumerate([*cell_cases(every_size), *chain_cases(), *(large_cases() if large else ())]):
+    for k, case in enumerate(compared(every_size, large)):
         model = case.build()
         prefix = f"{k} {case.configuration.name} {case.dtype}"
         for name, value in passes(model, case, training=True, seed=k):

@@ -106,7 +106,7 @@ def test_the_one_step_class_equals_the_layer(configuration, data):
 @given(data=st.data())
 def test_random_draws_belong_to_the_absolute_position(configuration, data):
     """With zoneout and dropout between layers chunks equal the whole, when each is told where it starts."""
-    fixed = data.draw(random_options()) | {"unbatched": False, "bidirectional": False}
+    fixed = data.draw(random_options(configuration)) | {"unbatched": False, "bidirectional": False}
     case = data.draw(cases(configuration, **fixed, steps=data.draw(st.integers(0, 20))))
     model = case.build()
     core = model._native

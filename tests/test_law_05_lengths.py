@@ -136,7 +136,7 @@ def test_full_lengths_are_no_lengths(configuration, data):
 @given(data=st.data())
 def test_padding_reaches_nothing_in_training(configuration, data):
     """The first row of a batch keeps its draws: it equals the sequence alone, with zoneout and dropout at work."""
-    case = data.draw(ragged(configuration, **data.draw(random_options())))
+    case = data.draw(ragged(configuration, **data.draw(random_options(configuration))))
     model = case.build()
     x = filled(case, case.x, np.nan)
     padded = model.record(x, **case.given, training=True, seed=5)

@@ -30,5 +30,5 @@ def test_checkpointed_equals_plain(configuration, data):
 @pytest.mark.parametrize("configuration", CELLS, ids=lambda c: c.name)
 @given(data=st.data())
 def test_recomputing_draws_the_same_again(configuration, data):
-    case = data.draw(cases(configuration, steps=data.draw(LONG), **data.draw(random_options())))
+    case = data.draw(cases(configuration, steps=data.draw(LONG), **data.draw(random_options(configuration))))
     compare(case.build(), case, data.draw(EVERY_K), training=True, seed=data.draw(st.integers(0, 2**64 - 1)))

@@ -52,9 +52,8 @@ def test_a_loaded_model_streams_the_same_bits(configuration, data, tmp_path_fact
 def small(k):
     """A small model of each kind, as the bytes of its file."""
     configuration = CELLS[k]
-    return CellCase(
-        configuration=configuration, input_size=1, hidden_size=configuration.hidden, dtype="float32"
-    ).build()
+    sizes = {"input_size": configuration.input_size(1), "hidden_size": configuration.hidden_size(1)}
+    return CellCase(configuration=configuration, **sizes, dtype="float32").build()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator  # noqa: E402
 ORDER = {"elman": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
 OPERATOR = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
 ALIKE = {"nonlinearity", "bias", "peephole", "reset_after", "forget_bias"}
-PLAIN = [c for c in CELLS if set(c.options) <= ALIKE and c.options.get("nonlinearity") != "relu"]
+PLAIN = [c for c in CELLS if c.cell in OPERATOR and set(c.options) <= ALIKE and c.smooth]
 
 
 def rows(cell, array):

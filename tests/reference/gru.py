@@ -11,11 +11,9 @@ import numpy as np
 
 from .activations import sigmoid
 
-STATES = ("h",)
 
-
-def widths(options, hidden_size):
-    return (hidden_size,)
+def states(options, hidden_size):
+    return {"h": hidden_size}
 
 
 def step(p, options, x, state):
@@ -31,8 +29,5 @@ def step(p, options, x, state):
         n = np.tanh(x @ W_in.T + b_in + r * (h @ W_hn.T + b_hn))
     else:
         n = np.tanh(x @ W_in.T + b_in + (r * h) @ W_hn.T + b_hn)
-    return (z * h + (1.0 - z) * n,)
-
-
-def kink(p, options, x, state):
-    return np.inf
+    h_new = z * h + (1.0 - z) * n
+    return h_new, (h_new,)
