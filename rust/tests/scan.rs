@@ -40,7 +40,7 @@ fn delayed(g: &Builder) {
     g.output(next);
 }
 
-fn spec(body: fn(&Builder), scan: &str, bidirectional: bool) -> String {
+fn spec(body: Body, scan: &str, bidirectional: bool) -> String {
     let g = Builder::new("cell");
     body(&g);
     let graph = to_json(&g.finish().unwrap());
@@ -86,7 +86,9 @@ fn close(what: &str, a: &[f64], b: &[f64]) {
     }
 }
 
-const CELLS: [(&str, fn(&Builder)); 3] = [("gated", gated), ("turning", turning), ("delayed", delayed)];
+type Body = fn(&Builder);
+
+const CELLS: [(&str, Body); 3] = [("gated", gated), ("turning", turning), ("delayed", delayed)];
 const LENGTHS: [Option<&[i64]>; 3] = [None, Some(&[700, 256, 300]), Some(&[0, 1, 513])];
 
 #[test]
