@@ -27,6 +27,8 @@ class Case:
 
 _SHORT = Problem(inputs=128, hidden=128, batch=32, steps=100)
 _LONG = Problem(inputs=1, hidden=64, batch=64, steps=1000)
+_PEEPHOLE = Problem(inputs=128, hidden=128, batch=32, steps=100, cell="peephole")
+_INDRNN = Problem(inputs=2, hidden=128, batch=32, steps=5000, cell="indrnn", layers=2)
 _STREAM = Problem(inputs=32, hidden=32, batch=1, steps=1000)
 
 CASES = (
@@ -54,6 +56,33 @@ CASES = (
         ("rnnrs",),
         ours="train_peephole",
         goals=(("rnnrs", 1 / 1.2),),
+    ),
+    Case(
+        "peephole-loop",
+        "training with peepholes, against loops over time written by hand",
+        "train_loop",
+        _PEEPHOLE,
+        ("torch", "jax"),
+        ours="train",
+        goals=(("torch", 3.0),),
+    ),
+    Case(
+        "indrnn",
+        "training two layers of IndRNN over five thousand steps, against loops over time written by hand",
+        "train_loop",
+        _INDRNN,
+        ("torch", "jax"),
+        ours="train",
+        goals=(("torch", 5.0), ("jax", 1.0)),
+    ),
+    Case(
+        "own-cell",
+        "training an LSTM written by a user in Python, against rnnrs's own",
+        "train",
+        _SHORT,
+        ("rnnrs",),
+        ours="train_own",
+        goals=(("rnnrs", 1 / 1.05),),
     ),
     Case("forward", "forward only", "forward", _SHORT, ("torch", "onnxruntime", "jax")),
     Case("forward-long", "forward only, over a thousand steps", "forward", _LONG, ("torch", "onnxruntime", "jax")),

@@ -1,4 +1,4 @@
-"""What is computed: the sizes of an LSTM, its seeded weights and data, the same for all that are compared."""
+"""What is computed: a network and its sizes, its seeded weights and data, the same for all that are compared."""
 
 from __future__ import annotations
 
@@ -14,24 +14,34 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Problem:
-    """One LSTM layer (PyTorch's names, shapes and gate order i, f, g, o) and a batch for it, in float32."""
+    """A network (PyTorch's names, shapes and gate order i, f, g, o) and a batch for it, in float32."""
 
     inputs: int
     hidden: int
     batch: int
     steps: int
+    cell: str = "lstm"
+    layers: int = 1
 
     @cached_property
     def weights(self) -> dict[str, Array]:
         draw = np.random.default_rng(0)
         bound = self.hidden**-0.5
-        shapes = {
-            "weight_ih_l0": (4 * self.hidden, self.inputs),
-            "weight_hh_l0": (4 * self.hidden, self.hidden),
-            "bias_ih_l0": (4 * self.hidden,),
-            "bias_hh_l0": (4 * self.hidden,),
-        }
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in range(self.layers):
+            own = self._shapes(self.hidden if layer else self.inputs)
+            shapes |= {f"{name}_l{layer}": shape for name, shape in own.items()}
         return {name: draw.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        h = self.hidden
+        if self.cell == "indrnn":
+            return {"weight_ih": (h, inputs), "weight_hh": (h,), "bias": (h,)}
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (4 * h, inputs), "weight_hh": (4 * h, h)}
+        shapes |= {"bias_ih": (4 * h,), "bias_hh": (4 * h,)}
+        if self.cell == "peephole":
+            shapes |= {"weight_p_i": (h,), "weight_p_f": (h,), "weight_p_o": (h,)}
+        return shapes
 
     @cached_property
     def x(self) -> Array:
@@ -42,7 +52,8 @@ class Problem:
         return np.random.default_rng(2).standard_normal((self.steps, self.batch, self.hidden), np.float32)
 
     def __str__(self) -> str:
-        return f"I{self.inputs} H{self.hidden} B{self.batch} T{self.steps}"
+        layers = f"{self.layers}x" if self.layers > 1 else ""
+        return f"{self.cell} I{self.inputs} H{layers}{self.hidden} B{self.batch} T{self.steps}"
 
 
 @dataclass(frozen=True)

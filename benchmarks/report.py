@@ -29,7 +29,7 @@ def _goal(case: Case, peer: str) -> float | None:
 
 
 def _against(m: Measurement) -> str:
-    return "without peepholes" if m.case == "peephole" else m.peer
+    return {"peephole": "without peepholes", "own-cell": "built in"}.get(m.case, m.peer)
 
 
 def line(m: Measurement) -> str:

@@ -1,7 +1,8 @@
-"""JAX: the LSTM as `lax.scan` with the input products hoisted out of the loop, compiled by `jit`."""
+"""JAX: cells as `lax.scan` with the input products hoisted out of the loop, compiled by `jit`."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,6 +43,46 @@ def train(problem: Problem) -> Contender:
     @jax.jit
     def both(weights: Any, x: Any, dy: Any) -> Any:
         y, back = jax.vjp(lambda w, x: _lstm(w, x)[0], weights, x)
+        return y, back(dy)
+
+    def run() -> None:
+        last["all"] = jax.block_until_ready(both(weights, x, dy))
+
+    def results() -> dict[str, Array]:
+        y, (grads, dx) = last["all"]
+        return {"y": np.asarray(y), "dx": np.asarray(dx), **{name: np.asarray(g) for name, g in grads.items()}}
+
+    return Contender(run, results)
+
+
+def _loop_step(w: dict[str, Any], end: str, state: tuple[Any, ...], projected: Any) -> tuple[Any, Any]:
+    if f"weight_p_i{end}" not in w:
+        h = jax.nn.relu(projected + w[f"weight_hh{end}"] * state[0])
+        return (h,), h
+    h, c = state
+    i, f, g, o = jnp.split(projected + h @ w[f"weight_hh{end}"].T, 4, axis=-1)
+    i, f = (jax.nn.sigmoid(z + w[f"weight_p_{gate}{end}"] * c) for z, gate in ((i, "i"), (f, "f")))
+    c = f * c + i * jnp.tanh(g)
+    h = jax.nn.sigmoid(o + w[f"weight_p_o{end}"] * c) * jnp.tanh(c)
+    return (h, c), h
+
+
+def train_loop(problem: Problem) -> Contender:
+    weights, x, dy = jax.device_put((problem.weights, problem.x, problem.dy))
+    zeros, last = jnp.zeros((problem.batch, problem.hidden), jnp.float32), {}
+
+    def network(w: dict[str, Any], y: Any) -> Any:
+        for layer in range(problem.layers):
+            end = f"_l{layer}"
+            bias = sum(value for name, value in w.items() if name.startswith("bias") and name.endswith(end))
+            state = (zeros,) * (1 if problem.cell == "indrnn" else 2)
+            projected = y @ w[f"weight_ih{end}"].T + bias
+            _, y = jax.lax.scan(partial(_loop_step, w, end), state, projected)
+        return y
+
+    @jax.jit
+    def both(weights: Any, x: Any, dy: Any) -> Any:
+        y, back = jax.vjp(network, weights, x)
         return y, back(dy)
 
     def run() -> None:

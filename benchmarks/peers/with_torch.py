@@ -1,4 +1,4 @@
-"""PyTorch: torch.nn.LSTM, eager, as its manual writes it."""
+"""PyTorch: torch.nn.LSTM, eager, as its manual writes it; cells that it lacks as loops over time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from ..problem import Array, Contender, Problem
 
 VERSION = torch.__version__
+State = tuple[torch.Tensor, ...]
 
 
 def setup(threads: int) -> None:
@@ -32,6 +33,47 @@ def train(problem: Problem) -> Contender:
 
     def results() -> dict[str, Array]:
         grads = {name: p.grad.numpy() for name, p in layer.named_parameters() if p.grad is not None}
+        assert x.grad is not None
+        return {"y": last["y"].detach().numpy(), "dx": x.grad.numpy(), **grads}
+
+    return Contender(run, results)
+
+
+def _step(w: dict[str, torch.Tensor], end: str, projected: torch.Tensor, state: State) -> State:
+    """One step of layer `end`; the first of the new states is the output."""
+    if f"weight_p_i{end}" not in w:
+        return (torch.relu(torch.addcmul(projected, w[f"weight_hh{end}"], state[0])),)
+    h, c = state
+    i, f, g, o = (projected + h @ w[f"weight_hh{end}"].T).chunk(4, -1)
+    i, f = (torch.sigmoid(z + w[f"weight_p_{gate}{end}"] * c) for z, gate in ((i, "i"), (f, "f")))
+    c = f * c + i * torch.tanh(g)
+    return torch.sigmoid(o + w[f"weight_p_o{end}"] * c) * torch.tanh(c), c
+
+
+def train_loop(problem: Problem) -> Contender:
+    """The input's products for all steps at once, then a loop over time, under autograd."""
+    w = {name: torch.from_numpy(value).requires_grad_() for name, value in problem.weights.items()}
+    x, dy, last = torch.from_numpy(problem.x).requires_grad_(), torch.from_numpy(problem.dy), {}
+    zeros = torch.zeros(problem.batch, problem.hidden)
+
+    def run() -> None:
+        for value in (x, *w.values()):
+            value.grad = None
+        y = x
+        for layer in range(problem.layers):
+            end = f"_l{layer}"
+            bias = sum(value for name, value in w.items() if name.startswith("bias") and name.endswith(end))
+            state: State = (zeros,) * (1 if problem.cell == "indrnn" else 2)
+            outputs = []
+            for projected in (y @ w[f"weight_ih{end}"].T + bias).unbind(0):
+                state = _step(w, end, projected, state)
+                outputs.append(state[0])
+            y = torch.stack(outputs)
+        y.backward(dy)
+        last["y"] = y
+
+    def results() -> dict[str, Array]:
+        grads = {name: value.grad.numpy() for name, value in w.items() if value.grad is not None}
         assert x.grad is not None
         return {"y": last["y"].detach().numpy(), "dx": x.grad.numpy(), **grads}
 
