@@ -68,13 +68,34 @@ impl<'a, E: Element> Runner<'a, E> {
             self.chunk(&plan.before, from, to);
             if plan.has_loop() {
                 let active = to.min(self.rows.steps);
-                for index in 0..active.saturating_sub(from) {
-                    let t = if plan.backward { active - 1 - index } else { from + index };
-                    enter(t);
-                    self.list(&plan.step, Span::Step(t));
+                let step = |index| if plan.backward { active - 1 - index } else { from + index };
+                let count = active.saturating_sub(from);
+                if let [block @ Instruction::Block { width, .. }] = &plan.step[..] {
+                    (0..count).for_each(|index| enter(step(index)));
+                    self.inside_blocks(block, *width, (0..count).map(step));
+                } else {
+                    for index in 0..count {
+                        enter(step(index));
+                        self.list(&plan.step, Span::Step(step(index)));
+                    }
                 }
             }
             self.chunk(&plan.after, from, to);
+        }
+    }
+
+    /// A time loop that is one elementwise program: all steps of a few rows before the next rows, so that their state stays
+    /// in the first-level cache. Rows do not meet, so the order does not show.
+    unsafe fn inside_blocks(&mut self, block: &Instruction, width: usize, steps: impl Iterator<Item = usize> + Clone) {
+        let tile = crate::kernels::block_rows(width);
+        for first in (0..self.rows.count()).step_by(tile) {
+            for t in steps.clone() {
+                let rows = self.rows.active(t).saturating_sub(first).min(tile);
+                if rows > 0 {
+                    // SAFETY: passed on from `steps`.
+                    unsafe { self.instruction(block, Span::Step(t), first, rows) };
+                }
+            }
         }
     }
 
@@ -116,12 +137,13 @@ impl<'a, E: Element> Runner<'a, E> {
         }
         for instruction in list {
             // SAFETY: the caller's promise.
-            unsafe { self.instruction(instruction, span, rows) };
+            unsafe { self.instruction(instruction, span, 0, rows) };
         }
     }
 
+    /// Runs an instruction on `rows` rows of a span, a block program from row `first` on.
     #[inline]
-    unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, rows: usize) {
+    unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, first: usize, rows: usize) {
         let t = span.first();
         match instruction {
             Instruction::Gemm { terms, start, out, pack, .. } => {
@@ -152,8 +174,9 @@ impl<'a, E: Element> Runner<'a, E> {
                 self.operands.clear();
                 for place in operands {
                     let bound = &self.bound[place.buffer];
-                    self.operands
-                        .push(Operand { ptr: bound.at(self.rows, t, place.offset, place.later), stride: bound.stride });
+                    let start = bound.at(self.rows, t, place.offset, place.later);
+                    let stride = bound.stride;
+                    self.operands.push(Operand { ptr: start.wrapping_add(first * stride), stride });
                 }
                 let block = Block {
                     rows,

@@ -199,6 +199,7 @@ impl Builder {
     }
 
     /// Checks of the node what types do not say.
+    #[cfg(feature = "python")]
     pub(crate) fn check(&self, id: NodeId) -> Result<()> {
         self.inner.borrow().graph.check_arguments(id)
     }

@@ -18,6 +18,12 @@ pub fn scratch_len(temporaries: usize) -> usize {
     temporaries * PIECE
 }
 
+/// Rows of this width that a program runs over before the next: narrow rows go several at a time, wide ones in parts.
+#[must_use]
+pub fn block_rows(width: usize) -> usize {
+    (PIECE / width.max(1)).max(1)
+}
+
 /// Runs `ops` in order over `rows` rows of `width` elements.
 ///
 /// An operation names its operands by index: first those of `operands`, then the temporaries. It may overwrite an
@@ -227,8 +233,7 @@ pub(super) unsafe fn block<P: Path, E: Constants>(block: &Block<'_, E>) {
     if width == 0 {
         return;
     }
-    // Narrow rows go several at a time, wide ones in parts.
-    let rows = PIECE / width;
+    let rows = block_rows(width);
     for row in (0..block.rows).step_by(rows) {
         for column in (0..block.width).step_by(width) {
             let piece = Piece { row, column, rows: rows.min(block.rows - row), width: width.min(block.width - column) };
