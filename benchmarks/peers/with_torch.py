@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import linear
 
 from ..problem import Array, Contender, Problem
 
@@ -39,19 +40,21 @@ def train(problem: Problem) -> Contender:
     return Contender(run, results)
 
 
-def _step(w: dict[str, torch.Tensor], end: str, projected: torch.Tensor, state: State) -> State:
+def _step(w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
     """One step of layer `end`; the first of the new states is the output."""
     if f"weight_p_i{end}" not in w:
-        return (torch.relu(torch.addcmul(projected, w[f"weight_hh{end}"], state[0])),)
+        z = linear(x, w[f"weight_ih{end}"], w[f"bias{end}"])
+        return (torch.relu(torch.addcmul(z, w[f"weight_hh{end}"], state[0])),)
     h, c = state
-    i, f, g, o = (projected + h @ w[f"weight_hh{end}"].T).chunk(4, -1)
+    z = linear(x, w[f"weight_ih{end}"], w[f"bias_ih{end}"]) + linear(h, w[f"weight_hh{end}"], w[f"bias_hh{end}"])
+    i, f, g, o = z.chunk(4, -1)
     i, f = (torch.sigmoid(z + w[f"weight_p_{gate}{end}"] * c) for z, gate in ((i, "i"), (f, "f")))
     c = f * c + i * torch.tanh(g)
     return torch.sigmoid(o + w[f"weight_p_o{end}"] * c) * torch.tanh(c), c
 
 
 def train_loop(problem: Problem) -> Contender:
-    """The input's products for all steps at once, then a loop over time, under autograd."""
+    """A loop over time as one writes it, under autograd."""
     w = {name: torch.from_numpy(value).requires_grad_() for name, value in problem.weights.items()}
     x, dy, last = torch.from_numpy(problem.x).requires_grad_(), torch.from_numpy(problem.dy), {}
     zeros = torch.zeros(problem.batch, problem.hidden)
@@ -62,11 +65,10 @@ def train_loop(problem: Problem) -> Contender:
         y = x
         for layer in range(problem.layers):
             end = f"_l{layer}"
-            bias = sum(value for name, value in w.items() if name.startswith("bias") and name.endswith(end))
             state: State = (zeros,) * (1 if problem.cell == "indrnn" else 2)
             outputs = []
-            for projected in (y @ w[f"weight_ih{end}"].T + bias).unbind(0):
-                state = _step(w, end, projected, state)
+            for x_t in y.unbind(0):
+                state = _step(w, end, x_t, state)
                 outputs.append(state[0])
             y = torch.stack(outputs)
         y.backward(dy)
