@@ -27,6 +27,7 @@ cells! {
     jordan
     elman_jordan
     fully_recurrent
+    second_order
     recurrent_mlp
     lstm
     gru
@@ -34,10 +35,15 @@ cells! {
     simplified_gru
     gated_feedback
     ctrnn
+    mtrnn
     indrnn
     min_gru
     min_lstm
     sru
+    qrnn
+    lru
+    slstm
+    mlstm
 }
 
 /// What any cell may be asked for besides its own options.
@@ -147,6 +153,33 @@ impl Nonlinearity {
             Self::Identity => z,
         }
     }
+}
+
+/// What an exponential forget gate makes of its pre-activation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Forget {
+    Sigmoid,
+    Exp,
+}
+
+impl Forget {
+    /// The logarithm of the gate.
+    fn log(self, z: Value<'_>) -> Value<'_> {
+        match self {
+            Self::Sigmoid => -(-z).softplus(),
+            Self::Exp => z,
+        }
+    }
+}
+
+/// Units of a head.
+fn head_size(cell: &str, heads: usize, hidden_size: usize) -> Result<usize> {
+    count(cell, "heads", heads, hidden_size)?;
+    if hidden_size % heads != 0 {
+        return Err(Error::Value(format!("{cell}: expected heads that divide hidden_size {hidden_size}, got {heads}")));
+    }
+    Ok(hidden_size / heads)
 }
 
 /// Layer normalisation (Ba et al. 2016, eq. 4) with gain and bias: (x − mean) / √(variance + ε) · weight + bias.

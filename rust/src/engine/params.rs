@@ -56,6 +56,15 @@ pub struct Params<E> {
     pub version: u64,
 }
 
+/// A function of numbers uniform in [0, 1), rounded once.
+fn mapped<E: Element>(key: random::Key, values: &mut [E], function: impl Fn(f64) -> f64) {
+    let mut draws = vec![0.0; values.len()];
+    random::fill_uniform(key, 0.0, 1.0, &mut draws);
+    for (value, u) in values.iter_mut().zip(draws) {
+        *value = E::from_f64(function(u));
+    }
+}
+
 impl<E: Element> Params<E> {
     /// Initial values, drawn from the seed and each parameter's name.
     pub fn new(layout: &Layout, seed: u64) -> Result<Self> {
@@ -67,6 +76,12 @@ impl<E: Element> Params<E> {
                 Init::Uniform(bound) => random::fill_uniform(key, -bound, bound, values),
                 Init::Normal(deviation) => random::fill_normal(key, 0.0, deviation, values),
                 Init::Between { from, to } => random::fill_uniform(key, from, to, values),
+                Init::LogUniform { to } => mapped(key, values, |u| Element::ln(to * (1.0 - u))),
+                Init::Ring { from, to } => mapped(key, values, |u| {
+                    // Area is uniform in r²; u = 0 would be the centre, where ln(-ln r) is infinite.
+                    let square = u.max(f64::EPSILON) * (to * to - from * from) + from * from;
+                    Element::ln(-0.5 * Element::ln(square))
+                }),
                 Init::Constant(number) => values.fill(E::from_f64(number)),
                 Init::Shifted { bound, from, to, plus } => {
                     random::fill_uniform(key, -bound, bound, values);

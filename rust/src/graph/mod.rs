@@ -141,6 +141,18 @@ pub enum Init {
         /// What all numbers are below.
         to: f64,
     },
+    /// ln u for u uniform in (0, to].
+    LogUniform {
+        /// The greatest u.
+        to: f64,
+    },
+    /// ln(-ln |z|) for z uniform on the ring of the plane between two radii of at most 1.
+    Ring {
+        /// The inner radius.
+        from: f64,
+        /// The outer radius.
+        to: f64,
+    },
     /// Uniform in [-bound, bound), then `plus` added to the elements `from..to` (a forget gate's bias).
     Shifted {
         /// Half width of the interval.

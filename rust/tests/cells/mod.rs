@@ -29,6 +29,8 @@ const MORE: &[(&str, &str)] = &[
     ("elman_jordan", r#"{"decay":0.5,"zoneout":0.2,"recurrent_dropout":0.2}"#),
     ("fully_recurrent", r#"{"input_units":1,"output_units":2}"#),
     ("recurrent_mlp", r#"{"num_hidden":3}"#),
+    ("second_order", r#"{"first_order":true,"recurrent_dropout":0.2}"#),
+    ("mtrnn", r#"{"connections":[[true,true],[false,true]],"input_groups":[1],"recurrent_dropout":0.2}"#),
     ("simplified_gru", r#"{"kind":2}"#),
     ("simplified_gru", r#"{"kind":3}"#),
     ("gated_feedback", r#"{"unit":"tanh","num_hidden":3}"#),
@@ -40,6 +42,11 @@ const MORE: &[(&str, &str)] = &[
     ("indrnn", r#"{"steps":20}"#),
     ("indrnn", r#"{"steps":20,"remember":true,"nonlinearity":"tanh","zoneout":0.1}"#),
     ("sru", r#"{"nonlinearity":"tanh","zoneout":0.1}"#),
+    ("qrnn", r#"{"kernel_size":1,"pooling":"f"}"#),
+    ("qrnn", r#"{"kernel_size":3,"pooling":"ifo","zoneout":0.1}"#),
+    ("lru", r#"{"output_size":2,"r_min":0.4,"r_max":0.9,"max_phase":3.0}"#),
+    ("slstm", r#"{"forget":"exp","recurrent_dropout":0.2}"#),
+    ("mlstm", r#"{"forget":"exp","zoneout":0.1}"#),
 ];
 
 /// Every cell of the table: as it is, with each boolean option the other way where that is allowed, and with [`MORE`].
@@ -59,6 +66,10 @@ pub fn configurations(input_size: usize, hidden_size: usize) -> Vec<Configuratio
                 all.extend(build(cell.name, &other.options).is_ok().then_some(other));
             }
         }
+        // Heads of one unit each.
+        if (cell.options)().iter().any(|option| option.name == "heads") {
+            all.push(with(Map::from_iter([("heads".to_string(), json!(hidden_size))])));
+        }
         let more = MORE.iter().filter(|(name, _)| *name == cell.name);
         all.extend(more.map(|(_, options)| with(serde_json::from_str(options).unwrap())));
     }
@@ -74,6 +85,8 @@ fn required(cell: &Cell, input_size: usize, hidden_size: usize) -> Map<String, J
         "input_size" => json!(input_size),
         "hidden_size" => json!(hidden_size),
         "output_size" => json!(3),
+        "groups" => json!([1, hidden_size - 1]),
+        "time_constants" => json!([2.0, 5.0]),
         _ => panic!("{}: expected a value to test '{name}' with", cell.name),
     };
     let options = (cell.options)();

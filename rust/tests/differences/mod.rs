@@ -18,8 +18,14 @@ pub fn check(spec: &str, width: usize, lengths: Option<&[i64]>, checkpoint: Opti
     let model = Model::<f64>::new(Spec::parse(spec).unwrap(), 7).unwrap();
     let (steps, rows) = (19, 3);
     let mut x = numbers(steps * rows * width, 0);
-    let mut state: Vec<Vec<f64>> =
-        model.chain.states.iter().enumerate().map(|(i, s)| numbers(rows * s.width, 500 + 100 * i)).collect();
+    let states = model.chain.states.iter().enumerate();
+    let mut state: Vec<Vec<f64>> = states.map(|(i, s)| numbers(rows * s.width, 500 + 100 * i)).collect();
+    for (values, info) in state.iter_mut().zip(&model.chain.states) {
+        // A normaliser is a sum of exponentials.
+        if info.name == "n" {
+            values.iter_mut().for_each(|value| *value = 0.5 + value.abs());
+        }
+    }
     let options = Options { lengths, ..Options::default() };
     let run = |x: &[f64], state: &[Vec<f64>]| {
         let input = Input { values: Values::Float(x), steps, rows, batch_first: false };
