@@ -185,7 +185,7 @@ class LSTM(Recurrent):
     """Long short-term memory: ``Recurrent(cells.LSTM(...))``, as torch.nn.LSTM with more options.
 
     ``y, (h, c) = lstm(x, (h, c))``. The options of the cell are those of ``rnnrs.cells.LSTM``, where its equations
-    stand; the others are those of ``Recurrent``.
+    stand; the others are those of ``Recurrent``. With ``full_gate_recurrence`` the state is (h, c, i, f, o).
 
     >>> import numpy as np
     >>> y, (h, c) = LSTM(4, 8, num_layers=2, seed=0)(np.zeros((5, 3, 4)), lengths=[5, 0, 2])
@@ -209,6 +209,11 @@ class LSTM(Recurrent):
         forget_gate: bool = True,
         forget_bias: float = 0.0,
         layer_norm: bool = False,
+        input_gate: bool = True,
+        output_gate: bool = True,
+        input_activation: bool = True,
+        output_activation: bool = True,
+        full_gate_recurrence: bool = False,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
@@ -225,6 +230,11 @@ class LSTM(Recurrent):
             forget_gate=forget_gate,
             forget_bias=forget_bias,
             layer_norm=layer_norm,
+            input_gate=input_gate,
+            output_gate=output_gate,
+            input_activation=input_activation,
+            output_activation=output_activation,
+            full_gate_recurrence=full_gate_recurrence,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )

@@ -44,7 +44,8 @@ fn equations(g: &Builder, o: &Options) -> Result<()> {
     let y = o.output_nonlinearity.of(next.linear(w_ho) + b_o);
 
     g.next(h, next);
-    g.next(s, if o.decay > 0.0 { o.decay * s + y } else { y });
+    // Written out for decay = 0 too: the state may be held back by zoneout, the output of the step is y.
+    g.next(s, o.decay * s + y);
     g.output(y);
     Ok(())
 }
