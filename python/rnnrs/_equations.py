@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
-from typing import Any
 
 from . import _core, _nodes
 from ._nodes import Node, Nodes
@@ -42,6 +42,9 @@ class _Text:
     times = " * "
     functions: dict[str, str] = {}  # noqa: RUF012 - never changed
 
+    def number(self, value: float) -> str:
+        return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
     def name(self, name: str) -> str:
         return name
 
@@ -66,6 +69,12 @@ class _Text:
     def comparison(self, a: str, how: str, b: str) -> Written:
         return f"[{a} {how} {b}]", _ATOM
 
+    def root(self, value: str) -> str:
+        return self.call("sqrt", [value])
+
+    def magnitude(self, value: str) -> str:
+        return self.call("abs", [value])
+
 
 class _Latex:
     """How things are written in LaTeX."""
@@ -81,6 +90,10 @@ class _Latex:
         "max": r"\max",
         "sum": r"\textstyle\sum",
     }
+
+    def number(self, value: float) -> str:
+        mantissa, _, exponent = _Text().number(value).partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
     def name(self, name: str) -> str:
         # weight_ih is W_ih, f.bias is b_f, h0 is h_0; other names stand as they are.
@@ -120,6 +133,12 @@ class _Latex:
     def comparison(self, a: str, how: str, b: str) -> Written:
         return rf"\left[{a} {how} {b}\right]", _ATOM
 
+    def root(self, value: str) -> str:
+        return rf"\sqrt{{{value}}}"
+
+    def magnitude(self, value: str) -> str:
+        return rf"\left|{value}\right|"
+
 
 Style = _Text | _Latex
 
@@ -134,10 +153,6 @@ def _within(style: Style, written: Written, place: int) -> str:
     return text if tightness >= place else style.brackets(text)
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-
-
 class _Writer:
     """Writes one graph in one style."""
 
@@ -150,10 +165,10 @@ class _Writer:
     def lines(self) -> list[tuple[str, str]]:
         """(left side, right side) of each equation."""
         graph, style = self._graph, self._style
-        after = {}
-        for name, _, node in graph.states:
-            if graph.nodes[node].kind not in _LEAVES:
-                after.setdefault(node, style.prime(name))
+        after: dict[int, str] = {}
+        for name, _, new in graph.states:
+            if graph.nodes[new].kind not in _LEAVES:
+                after.setdefault(new, style.prime(name))
         lines: list[tuple[str, str]] = []
         count = 0
         for index in graph.needed:
@@ -169,31 +184,37 @@ class _Writer:
                 continue
             lines.append((name, expression[0]))
             self._done[index] = name, _ATOM
-        for name, _, node in graph.states:
-            if after.get(node) != style.prime(name):
-                lines.append((style.prime(name), self._done[node][0]))
-        lines += [(style.name("y"), self._done[node][0]) for node in graph.outputs]
+        for name, _, new in graph.states:
+            if after.get(new) != style.prime(name):
+                lines.append((style.prime(name), self._done[new][0]))
+        lines += [(style.name("y"), self._done[output][0]) for output in graph.outputs]
         return lines
 
     def _leaf(self, node: Node) -> Written:
         if node.kind == "constant":
-            return _number(node.value), _ATOM if node.value >= 0 else _SUM
+            return self._style.number(node.value), _ATOM if node.value >= 0 else _SUM
         if node.kind == "tensor":
             shape = ", ".join(map(str, node.shape))
-            shown = ", ".join(map(_number, node.value)) if len(node.value) <= 8 else "..."
+            shown = ", ".join(map(self._style.number, node.value)) if len(node.value) <= 8 else "..."
             return f"[{shown}]" if len(node.shape) == 1 else f"[{shown}] ({shape})", _ATOM
         return self._style.name(node.name), _ATOM
 
     def _at(self, index: int, place: int = _SUM) -> str:
         return _within(self._style, self._done[index], place)
 
+    def _added(self, index: int) -> str:
+        text = self._at(index)
+        return self._style.brackets(text) if text.startswith("-") else text
+
     def _expression(self, node: Node) -> Written:
         special = _SPECIAL.get(node.kind)
         if special is not None:
             return special(self, node)
+        return self._call(node.kind, node.args, node), _ATOM
+
+    def _call(self, function: str, args: list[int], node: Node) -> str:
         shown = {k: v for k, v in node.attributes.items() if k not in ("label", "shape", "per_sequence")}
-        arguments = [self._at(arg) for arg in node.args] + [f"{k}={v}" for k, v in shown.items()]
-        return self._style.call(node.kind, arguments), _ATOM
+        return self._style.call(function, [self._at(arg) for arg in args] + [f"{k}={v}" for k, v in shown.items()])
 
     def _times(self, a: int, b: int) -> str:
         # A number times a vector needs no sign for "element by element".
@@ -209,7 +230,7 @@ class _Writer:
 
 
 def _add(w: _Writer, n: Node) -> Written:
-    return f"{w._at(n.args[0])} + {w._at(n.args[1])}", _SUM
+    return f"{w._at(n.args[0])} + {w._added(n.args[1])}", _SUM
 
 
 def _sub(w: _Writer, n: Node) -> Written:
@@ -217,11 +238,18 @@ def _sub(w: _Writer, n: Node) -> Written:
 
 
 def _mul(w: _Writer, n: Node) -> Written:
+    summed, factor = (w._graph.nodes[arg] for arg in n.args)
+    if summed.kind == "sum" and len(summed.users) == 1 and factor.kind == "constant":
+        [over] = summed.args
+        shape = w._graph.nodes[over].shape
+        axis = summed.attributes.get("axis")
+        if factor.value == 1.0 / (math.prod(shape) if axis is None else shape[axis]):
+            return w._call("mean", [over], summed), _ATOM
     return w._times(*n.args), _TERM
 
 
 def _fma(w: _Writer, n: Node) -> Written:
-    return f"{w._times(*n.args[:2])} + {w._at(n.args[2])}", _SUM
+    return f"{w._times(*n.args[:2])} + {w._added(n.args[2])}", _SUM
 
 
 def _neg(w: _Writer, n: Node) -> Written:
@@ -261,6 +289,14 @@ def _same(w: _Writer, n: Node) -> Written:
     return w._done[n.args[0]]
 
 
+def _sqrt(w: _Writer, n: Node) -> Written:
+    return w._style.root(w._at(n.args[0])), _ATOM
+
+
+def _abs(w: _Writer, n: Node) -> Written:
+    return w._style.magnitude(w._at(n.args[0])), _ATOM
+
+
 def _comparison(how: str) -> Callable[[_Writer, Node], Written]:
     return lambda w, n: w._style.comparison(w._at(n.args[0]), how, w._at(n.args[1]))
 
@@ -274,6 +310,8 @@ _SPECIAL: dict[str, Callable[[_Writer, Node], Written]] = {
     "fma": _fma,
     "neg": _neg,
     "div": _div,
+    "sqrt": _sqrt,
+    "abs": _abs,
     "linear": _linear,
     "linear_transposed": _linear_transposed,
     "matmul": _matmul,

@@ -366,7 +366,10 @@ def elementwise(primitive: str, *operands: Any, **attributes: Any) -> Symbol:
     """An elementwise primitive on operands of shapes that meet as NumPy's do."""
     now = current(f"ops.{primitive}")
     given = [operand if _is_number(operand) else symbol(operand, primitive) for operand in operands]
-    shapes = [operand.shape for operand in given if isinstance(operand, Symbol)]
+    symbols = [operand for operand in given if isinstance(operand, Symbol)]
+    if any(operand.kind == "int" for operand in symbols):
+        raise error(DtypeError, f"{primitive}: expected numbers, got an index (ops.one_hot makes numbers of it)")
+    shapes = [operand.shape for operand in symbols]
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:

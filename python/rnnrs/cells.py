@@ -80,7 +80,7 @@ def _class(cell: dict[str, Any]) -> type[CellSpec]:
 
 _CLASSES = {cell["class"]: _class(cell) for cell in json.loads(_core.cell_table())}
 globals().update(_CLASSES)
-__all__ = ["CellSpec", *_CLASSES]  # noqa: PLE0604 - the names of the table
+__all__ = ["CellSpec", *_CLASSES]
 
 if TYPE_CHECKING:
 

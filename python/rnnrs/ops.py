@@ -323,7 +323,7 @@ def layer_norm(a: Any, weight: Any = 1.0, bias: Any = 0.0, *, eps: float = 1e-5)
     value = symbol(a)
     centred = value - _spread(mean(value, -1), value, -1)
     scale = sqrt(mean(square(centred), -1) + eps)
-    return centred / _spread(scale, value, -1) * weight + bias
+    return fma(centred / _spread(scale, value, -1), weight, bias)
 
 
 def cumsum(a: Any, axis: int = -1, *, reverse: bool = False) -> Symbol:
@@ -463,7 +463,7 @@ def matmul(a: Any, b: Any) -> Symbol:
                 return linear(right, left)
             return reshape(_matmul(left, reshape(right, (-1, 1))), (-1,))
         case 1, 2:
-            if not right.varies:
+            if left.varies and not right.varies:
                 return apply("linear_transposed", left, right)
             return reshape(_matmul(reshape(left, (1, -1)), right), (-1,))
         case 2, 2:
