@@ -176,7 +176,7 @@ impl Forget {
 /// Units of a head.
 fn head_size(cell: &str, heads: usize, hidden_size: usize) -> Result<usize> {
     count(cell, "heads", heads, hidden_size)?;
-    if hidden_size % heads != 0 {
+    if !hidden_size.is_multiple_of(heads) {
         return Err(Error::Value(format!("{cell}: expected heads that divide hidden_size {hidden_size}, got {heads}")));
     }
     Ok(hidden_size / heads)
