@@ -1,7 +1,7 @@
 # The commands of the project. Each makes what it lacks: the virtual environment, the extension module, the tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-torch lint bench docs wheel clean
+.PHONY: help demo test test-full test-torch lint bench results docs wheel clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -48,6 +48,9 @@ lint: $(CORE) $(VENV)/.extra-dev  ## rustfmt, clippy, ruff, mypy, stubtest
 
 bench: $(CORE) $(VENV)/.extra-bench  ## speed against torch, onnxruntime and jax (CASE=name for one of them)
 	$(BIN)/python -m benchmarks $(CASE)
+
+results: $(CORE) $(VENV)/.extra-plot  ## claims of the literature measured again, hours (CASE=name for one of them)
+	$(BIN)/python -m results $(CASE)
 
 docs: $(CORE) $(VENV)/.extra-docs  ## reference of the crate and of the package, in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

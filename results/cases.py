@@ -1,0 +1,229 @@
+"""The cases: what was claimed, the runs that measure it again, and how their figures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+from .store import Figures, Run
+
+
+class Row(NamedTuple):
+    """One claim: what, the figure that was published, and our runs of it, which differ in their seeds."""
+
+    what: str
+    published: str
+    runs: list[Run]
+
+
+class Case(NamedTuple):
+    """Claims that are told together. `told` says in words what the runs of a row gave."""
+
+    name: str
+    title: str
+    about: str
+    told: Callable[[Sequence[Figures]], str]
+    rows: list[Row]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all rows."""
+        return [run for row in self.rows for run in row.runs]
+
+
+def seeds(name: str, example: str, count: int, **settings: Any) -> list[Run]:
+    """The same run from several seeds."""
+    return [Run(f"{name}/{seed}", example, {**settings, "seed": seed}) for seed in range(1, count + 1)]
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(f"{value:,}" for value in values)
+
+
+def _learned(found: Sequence[Figures], unit: str) -> str:
+    """How many runs solved their task, and after how many sequences."""
+    counts = sorted(figures[unit] for figures in found if figures["solved"])
+    share = f"{len(counts)} of {len(found)} runs"
+    return f"{share}, after {_listed(counts)} {unit}" if counts else share
+
+
+def _reber(found: Sequence[Figures]) -> str:
+    return f"{_learned(found, 'strings')}; strings right: {mean(figures['unknown'] for figures in found):.0%}"
+
+
+def _adding(found: Sequence[Figures]) -> str:
+    return f"{_learned(found, 'sequences')}; mean squared error {median(figures['mse'] for figures in found):.5f}"
+
+
+def _order(found: Sequence[Figures]) -> str:
+    return f"{_learned(found, 'sequences')}; told right: {mean(figures['right'] for figures in found):.1%}"
+
+
+def _counting(found: Sequence[Figures]) -> str:
+    accept = sum(figures["accepts"] for figures in found)
+    alone = sum(figures["accepts"] and figures["refuses"] for figures in found)
+    return (
+        f"{accept} of {len(found)} accept it, {alone} refuse all else; right among the trained n: "
+        f"{mean(figures['trained'] for figures in found):.0%}; greatest n right: "
+        f"{_listed([figures['greatest'] for figures in found])}"
+    )
+
+
+def _music(found: Sequence[Figures]) -> str:
+    return f"{median(figures['test'] for figures in found):.2f} ({found[0]['parameters']:,} parameters)"
+
+
+def counting() -> Case:
+    asked = {"anbn": ("aⁿbⁿ", 1000), "anbncn": ("aⁿbⁿcⁿ", 60)}
+    cells = {
+        "lstm": ("LSTM", "accepts n = {}"),
+        "gru": ("GRU", "rejects n = {}"),
+        "gru-open": ("GRU begun with an open gate", ""),
+        "relu": ("Elman, ReLU", ""),
+        "tanh": ("Elman, tanh", ""),
+    }
+    return Case(
+        "counting",
+        "Counting at finite precision",
+        """Counting at finite precision (Weiss, Goldberg and Yahav 2018;
+        [04_counting.py](../examples/04_counting.py)). Ten units learn to tell words from other strings,
+        aⁿbⁿ with n < 100 and aⁿbⁿcⁿ with n < 50; asked are n = 1000 and n = 60. A network accepts where
+        it says yes after the word's last symbol; it refuses all else where it says no after all others,
+        and after one and two symbols more. An n is right if both hold.""",
+        _counting,
+        [
+            Row(
+                f"{asked[language][0]}, {title}",
+                published.format(asked[language][1]),
+                seeds(f"counting/{language}/{cell}", "04_counting", 3, language=language, cell=cell, epochs=150),
+            )
+            for language in asked
+            for cell, (title, published) in cells.items()
+        ],
+    )
+
+
+def reber() -> Case:
+    """The paper's networks with its rule, and Elman's network also with Adam."""
+    settings: dict[str, Any] = {"epochs": 400}
+    return Case(
+        "reber",
+        "Embedded Reber grammar",
+        """The embedded Reber grammar (Hochreiter and Schmidhuber 1997, experiment 1;
+        [05_reber.py](../examples/05_reber.py)). Learned: of 256 strings that were trained and 256
+        others all are right at every step. A string an update; a run ends after 102,400 strings.""",
+        _reber,
+        [
+            Row(
+                "LSTM, 6 cells",
+                "97 to 100 % of runs, after 8,440 strings at best",
+                seeds("reber/lstm", "05_reber", 10, cell="lstm", optimizer="sgd", rate=2.0, **settings),
+            ),
+            Row(
+                "Elman, 15 units",
+                "0 %",
+                seeds("reber/elman", "05_reber", 3, cell="elman", optimizer="sgd", rate=2.0, **settings),
+            ),
+            Row(
+                "Elman, 15 units, Adam",
+                "",
+                seeds("reber/elman-adam", "05_reber", 3, cell="elman", optimizer="adam", rate=3e-3, **settings),
+            ),
+        ],
+    )
+
+
+def adding() -> Case:
+    """LSTM at the lengths of 1997, IndRNN at that of 2018."""
+    published = {100: "74,000", 500: "209,000", 1000: "853,000"}
+    return Case(
+        "adding",
+        "The adding problem",
+        """The adding problem (Hochreiter and Schmidhuber 1997, experiment 4;
+        [06_adding.py](../examples/06_adding.py)). Learned: the error is below 0.04 in all of 2,000 test
+        sequences. Ours have exactly T steps (the paper's T to 1.1 T), 32 an update, and Adam instead of
+        plain gradient descent.""",
+        _adding,
+        [
+            Row(
+                f"LSTM, T = {steps}",
+                f"after {count} sequences",
+                seeds(f"adding/lstm/{steps}", "06_adding", 3, cell="lstm", steps=steps, rate=1e-2),
+            )
+            for steps, count in published.items()
+        ]
+        + [
+            Row(
+                "IndRNN 2×128, T = 5000",
+                "learned",
+                seeds("adding/indrnn/5000", "06_adding", 1, cell="indrnn", steps=5000, rate=2e-4, updates=20),
+            )
+        ],
+    )
+
+
+def order() -> Case:
+    return Case(
+        "order",
+        "Temporal order",
+        """Temporal order (Hochreiter and Schmidhuber 1997, experiments 6a and 6b;
+        [07_temporal_order.py](../examples/07_temporal_order.py)). Learned: all of 2,000 test strings
+        are told right. 32 strings an update, and Adam instead of plain gradient descent.""",
+        _order,
+        [
+            Row(
+                f"LSTM, task {task}",
+                f"after {count} sequences",
+                seeds(f"order/{task}", "07_temporal_order", 3, task=task),
+            )
+            for task, count in (("6a", "31,390"), ("6b", "571,100"))
+        ],
+    )
+
+
+def music() -> Case:
+    """The networks of Chung et al. and of Bai et al."""
+    published = {
+        ("jsb_chorales", "chung"): {"tanh": 9.10, "gru": 8.54, "lstm": 8.67},
+        ("nottingham", "chung"): {"tanh": 3.13, "gru": 3.23, "lstm": 3.20},
+        ("jsb_chorales", "bai"): {"tanh": 8.91, "gru": 8.43, "lstm": 8.45},
+        ("nottingham", "bai"): {"tanh": 4.05, "gru": 3.46, "lstm": 3.29},
+    }
+    titles = {"jsb_chorales": "JSB Chorales", "nottingham": "Nottingham", "chung": "Chung 2014", "bai": "Bai 2018"}
+    cells = {"tanh": "tanh", "gru": "GRU", "lstm": "LSTM"}
+    settings = {
+        ("jsb_chorales", "chung"): {"rate": 5e-3, "dropout": 0.2, "batch_size": 1},
+        ("nottingham", "chung"): {"rate": 1e-2, "dropout": 0.0, "batch_size": 8},
+        ("jsb_chorales", "bai"): {"rate": 1e-3, "dropout": 0.5, "batch_size": 1},
+        ("nottingham", "bai"): {"rate": 2e-3, "dropout": 0.5, "batch_size": 8},
+    }
+    return Case(
+        "music",
+        "Polyphonic music",
+        """Polyphonic music, negative log-likelihood of the test pieces in nats a step, less is better (Chung et
+        al. 2014; Bai, Kolter and Koltun 2018; [08_music.py](../examples/08_music.py)). The parameters
+        are those with the best validation loss; as in Bai's programs a piece's first step is not
+        predicted.""",
+        _music,
+        [
+            Row(
+                f"{titles[corpus]}, {cells[cell]} as in {titles[size]}",
+                f"{figures[cell]:.2f}",
+                seeds(
+                    f"music/{corpus}/{size}/{cell}",
+                    "08_music",
+                    1,
+                    corpus=corpus,
+                    cell=cell,
+                    size=size,
+                    **settings[corpus, size],
+                ),
+            )
+            for (corpus, size), figures in published.items()
+            for cell in cells
+        ],
+    )
+
+
+CASES = [counting(), reber(), order(), adding(), music()]
