@@ -135,22 +135,25 @@ class Cell(Definition):
             return total
         return total + trace.param(f"{name}.bias", (rows,), start if bias is True else self._start(bias))
 
-    def param(self, name: str, shape: Size = (), *, init: init.Init | float | None = None) -> Symbol:
+    def param(
+        self, name: str, shape: Size = (), *, init: init.Init | float | None = None, bound: float | None = None
+    ) -> Symbol:
         """A parameter of any shape up to rank 3, in ``__init__`` or in ``step``.
 
         Args:
             name: under which it stands in ``state_dict``.
             shape: () for a number, n or (n,) for a vector, (m, n) for a matrix.
             init: of ``rnnrs.init``, or a number; U(-k, k) with k = 1/sqrt(size of the first state) when None.
+            bound: what no element exceeds in magnitude: optimizers clip to it after every update.
         """
         full, start = _shape(shape, f"parameter {name!r}", rank=3), self._start(init)
         trace = _symbols.trace()
         if trace is not None and trace.owner is self:
-            return trace.param(name, full, start)
+            return trace.param(name, full, start, bound)
         if name in self._declared:
             line = self._declared[name].line
             raise _lines.error(InvalidValueError, f"parameter {name!r}: expected a new name, got that of {line}")
-        self._declared[name] = _symbols.DeclaredParam(name, full, start)
+        self._declared[name] = _symbols.DeclaredParam(name, full, start, bound)
         return self._declared[name]
 
     def constant(self, value: Any) -> Symbol:

@@ -93,7 +93,8 @@ class Definition:
 
 
 def _inner_param(trace: _symbols.Trace, prefix: str, node: dict[str, Any]) -> Symbol:
-    return trace.param(f"{prefix}.{node['name']}", tuple(node["shape"]), json.dumps(node["init"]))
+    init = json.dumps(node["init"])
+    return trace.param(f"{prefix}.{node['name']}", tuple(node["shape"]), init, node.get("bound"))
 
 
 def _fitting(value: Any, node: dict[str, Any], what: str) -> Symbol:

@@ -37,13 +37,15 @@ class Trace:
         self._counts[what] = self._counts.get(what, -1) + 1
         return self._counts[what]
 
-    def param(self, name: str, shape: Shape, init: str, line: str | None = None) -> Symbol:
+    def param(
+        self, name: str, shape: Shape, init: str, bound: float | None = None, line: str | None = None
+    ) -> Symbol:
         """A new parameter."""
         if name in self.params:
             raise error(
                 InvalidValueError, f"parameter {name!r}: expected a new name, got that of {self.params[name][1]}"
             )
-        made = Symbol(self, checked(self.builder.param, name, shape, init))
+        made = Symbol(self, checked(self.builder.param, name, shape, init, bound))
         self.params[name] = made, line or where()
         return made
 
@@ -314,14 +316,14 @@ class Declared(Symbol):
 class DeclaredParam(Declared):
     """A parameter."""
 
-    __slots__ = ("init", "line", "name")
+    __slots__ = ("bound", "init", "line", "name")
 
-    def __init__(self, name: str, shape: Shape, init: str) -> None:
+    def __init__(self, name: str, shape: Shape, init: str, bound: float | None) -> None:
         super().__init__(shape)
-        self.name, self.init, self.line = name, init, where()
+        self.name, self.init, self.bound, self.line = name, init, bound, where()
 
     def make(self, trace: Trace) -> Symbol:
-        return trace.param(self.name, self.shape, self.init, self.line)
+        return trace.param(self.name, self.shape, self.init, self.bound, self.line)
 
 
 class DeclaredConstant(Declared):

@@ -11,7 +11,7 @@ from typing import Any
 from . import _spec
 from ._core import DtypeError, InvalidValueError
 
-__all__ = ["Constant", "Init", "Normal", "Uniform"]
+__all__ = ["Between", "Constant", "Init", "Normal", "Uniform"]
 
 
 class Init:
@@ -32,7 +32,9 @@ class Init:
         return hash(self.spec)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(str(number) for number in self._spec.values())})"
+        [value] = self._spec.values()
+        numbers = value.values() if isinstance(value, dict) else [value]
+        return f"{type(self).__name__}({', '.join(map(str, numbers))})"
 
 
 class Uniform(Init):
@@ -40,6 +42,16 @@ class Uniform(Init):
 
     def __init__(self, bound: float) -> None:
         super().__init__({"uniform": _number(bound, "bound", least=0.0)})
+
+
+class Between(Init):
+    """Uniform in [low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        ends = {"from": _number(low, "low"), "to": _number(high, "high")}
+        if not ends["from"] <= ends["to"]:
+            raise InvalidValueError(f"Between: expected low <= high, got {low} and {high}")
+        super().__init__({"between": ends})
 
 
 class Normal(Init):

@@ -93,16 +93,21 @@ fn pass(forward: &Graph, input_gradients: bool, recomputed: &BTreeSet<NodeId>) -
         inputs: RefCell::default(),
         gradients: RefCell::default(),
     };
+    // An end that is made of parameters alone collects its gradient over all steps and samples.
+    let collected = |end: NodeId, gradient: Value<'_>| match forward.nodes[end].varies {
+        true => gradient.id,
+        false => builder.apply(AccumulateSum, &[gradient]).id,
+    };
     let mut incoming = Vec::new();
     for state in &forward.states {
         let gradient = builder.state(&format!("d{}", state.name), &forward.ty(state.node).shape);
-        shared.add(state.next, gradient);
+        shared.add(state.next, builder.value(collected(state.next, gradient)));
         incoming.push(gradient);
     }
     for (index, &output) in forward.outputs.iter().enumerate() {
         let gradient = builder.input(&format!("dy{index}"), &forward.ty(output).shape);
         shared.inputs.borrow_mut().push(ReverseInput::OutputGradient(index));
-        shared.add(output, gradient);
+        shared.add(output, builder.value(collected(output, gradient)));
     }
     for id in (0..forward.nodes.len()).rev() {
         let adjoint = shared.adjoints.borrow()[id];

@@ -115,29 +115,28 @@ impl Layout {
             .filter(|&id| self.phases[id] == phase && !self.is_parameter_view(request, id))
             .collect();
         let mut units = Vec::new();
+        // Long graphs have as many rounds as nodes, so what is asked in each round is kept ready.
+        let (mut pending, mut elementwise) = (vec![false; graph.nodes.len()], vec![false; graph.nodes.len()]);
+        for &id in &open {
+            pending[id] = true;
+            elementwise[id] = matches!(evaluation(request, id), Some(Evaluation::Elementwise(_)));
+        }
+        let ready = |id: NodeId, pending: &[bool]| graph.nodes[id].args.iter().all(|&a| !pending[a]);
         while !open.is_empty() {
-            let pending: BTreeSet<NodeId> = open.iter().copied().collect();
-            let ready = |id: &NodeId, done: &BTreeSet<NodeId>| {
-                graph.nodes[*id].args.iter().all(|a| !pending.contains(a) || done.contains(a))
-            };
-            let nothing = BTreeSet::new();
-            let mut now: Vec<NodeId> = Vec::new();
-            let elementwise = |id: NodeId| matches!(evaluation(request, id), Some(Evaluation::Elementwise(_)));
-            for id in open.iter().copied().filter(|id| !elementwise(*id) && ready(id, &nothing)) {
-                now.push(id);
-            }
+            let products = open.iter().copied().filter(|&id| !elementwise[id] && ready(id, &pending));
+            let mut now: Vec<NodeId> = products.collect();
             if now.is_empty() {
-                let first = open.iter().copied().find(|id| ready(id, &nothing)).expect("a graph has no cycles");
+                let first = open.iter().copied().find(|&id| ready(id, &pending)).expect("a graph has no cycles");
                 let width = graph.width(first);
-                let mut done = BTreeSet::new();
                 for &id in &open {
-                    if elementwise(id) && graph.width(id) == width && ready(&id, &done) {
-                        done.insert(id);
+                    if elementwise[id] && graph.width(id) == width && ready(id, &pending) {
+                        pending[id] = false;
                         now.push(id);
                     }
                 }
-                units.push(Unit::Block(now.clone()));
+                units.push(Unit::Block(now));
             } else {
+                now.iter().for_each(|&id| pending[id] = false);
                 let mut groups: Vec<(Vec<NodeId>, std::mem::Discriminant<StartKind>, Vec<NodeId>)> = Vec::new();
                 for &id in &now {
                     if !matches!(evaluation(request, id), Some(Evaluation::Affine { .. })) {
@@ -154,7 +153,7 @@ impl Layout {
                 }
                 units.extend(groups.into_iter().map(|g| Unit::Gemm(g.2)));
             }
-            open.retain(|id| !now.contains(id));
+            open.retain(|&id| pending[id]);
         }
         units
     }

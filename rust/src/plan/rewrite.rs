@@ -7,6 +7,7 @@
 use crate::error::Result;
 use crate::graph::primitives::{Affine, Flush, Fma};
 use crate::graph::{Along, Builder, Evaluation, Graph, Node, NodeId, Op, RowOp, finish, moved, rebuild};
+use std::sync::Arc;
 
 /// The graph in its normal form, and where each of `roots` (nodes needed besides outputs and states) went.
 pub fn normal_form(graph: &Graph, roots: &[NodeId]) -> Result<(Graph, Vec<NodeId>)> {
@@ -17,6 +18,15 @@ pub fn normal_form(graph: &Graph, roots: &[NodeId]) -> Result<(Graph, Vec<NodeId
         let map = pass(&graph, &roots, &builder);
         roots.iter_mut().for_each(|r| *r = map[*r]);
         graph = finish(&graph, builder, &map)?;
+    }
+    // An output that is a state before the step is a copy of it: a stream writes the new state over the old one.
+    for index in 0..graph.outputs.len() {
+        let output = graph.outputs[index];
+        if matches!(graph.nodes[output].op, Op::State(_)) {
+            let ty = graph.ty(output).clone();
+            graph.nodes.push(Node { op: Op::Apply(Arc::new(Flush)), args: vec![output], ty, varies: true });
+            graph.outputs[index] = graph.nodes.len() - 1;
+        }
     }
     Ok((graph, roots))
 }
@@ -169,7 +179,7 @@ fn form_affine(graph: &Graph, roots: &[NodeId], builder: &Builder) -> Vec<NodeId
                 let transposed = terms.iter().map(|&t| primitive(&graph.nodes[t]) == "linear_transposed").collect();
                 let pairs = terms.iter().flat_map(|&t| graph.nodes[t].args.iter().map(|&a| done[a]));
                 let args: Vec<NodeId> = chain.into_iter().chain(pairs).collect();
-                chain = Some(b.apply_dyn(std::sync::Arc::new(Affine { init: chain.is_some(), transposed }), &args).id);
+                chain = Some(b.apply_dyn(Arc::new(Affine { init: chain.is_some(), transposed }), &args).id);
             }
         }
         // Other values are added after the products: so gates that see the new state still share one product.

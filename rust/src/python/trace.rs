@@ -32,12 +32,20 @@ impl GraphBuilder {
         self.write(|g| Ok(g.state(name, fits(&Type::float(&shape), 2)?).id))
     }
 
-    /// A parameter, and how it starts, as JSON.
-    fn param(&self, name: &str, shape: Vec<usize>, init: &str) -> PyResult<NodeId> {
+    /// A parameter, how it starts, as JSON, and what its elements may not exceed in magnitude after an update.
+    #[pyo3(signature = (name, shape, init, bound=None))]
+    fn param(&self, name: &str, shape: Vec<usize>, init: &str, bound: Option<f64>) -> PyResult<NodeId> {
         self.write(|g| {
             let init: Init =
                 serde_json::from_str(init).map_err(|e| Error::value("init", "how a parameter starts", e))?;
-            Ok(g.param(name, fits(&Type::float(&shape), 3)?, init).id)
+            if let Some(bound) = bound.filter(|&bound| !(bound > 0.0 && bound.is_finite())) {
+                return Err(Error::value("bound", "a positive number", bound));
+            }
+            let param = g.param(name, fits(&Type::float(&shape), 3)?, init);
+            if let Some(bound) = bound {
+                g.bound(param, bound);
+            }
+            Ok(param.id)
         })
     }
 
