@@ -87,6 +87,22 @@ impl<E> Drop for Memory<E> {
 #[cfg(unix)]
 const LARGE: usize = 4 << 20;
 
+/// Zeros for the caller to keep; many of them in huge pages where the system has them.
+pub fn zeros<E: Element>(length: usize) -> Vec<E> {
+    let zeros = vec![E::default(); length];
+    #[cfg(target_os = "linux")]
+    if length * size_of::<E>() >= LARGE {
+        const PAGE: usize = 4096;
+        let (start, end) = (zeros.as_ptr() as usize, zeros.as_ptr_range().end as usize);
+        let (start, end) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
+        // SAFETY: whole pages of an allocation of ours; the advice changes no content. Its failure costs speed alone.
+        unsafe {
+            libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
+        }
+    }
+    zeros
+}
+
 /// Aligned zero bytes.
 fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
     #[cfg(unix)]

@@ -17,7 +17,7 @@ mod sums;
 mod view;
 
 pub use carry::Carry;
-pub use memory::{Arenas, Memory};
+pub use memory::{Arenas, Memory, zeros};
 pub use params::{Layout, Params, Slot};
 pub use pipeline::{Call, Folded, Recording, Sink, WINDOW, What};
 pub use pool::{MAX_THREADS, num_threads, run as run_workers, set_num_threads};

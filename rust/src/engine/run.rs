@@ -87,7 +87,8 @@ impl<'a, E: Element> Runner<'a, E> {
     /// A time loop that is one elementwise program: all steps of a few rows before the next rows, so that their state stays
     /// in the first-level cache. Rows do not meet, so the order does not show.
     unsafe fn inside_blocks(&mut self, block: &Instruction, width: usize, steps: impl Iterator<Item = usize> + Clone) {
-        let tile = crate::kernels::block_rows(width);
+        // A few pieces of the program, so that a call of it is worth making.
+        let tile = 4 * crate::kernels::block_rows(width);
         for first in (0..self.rows.count()).step_by(tile) {
             for t in steps.clone() {
                 let rows = self.rows.active(t).saturating_sub(first).min(tile);

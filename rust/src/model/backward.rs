@@ -3,7 +3,7 @@
 use super::input::{Sequence, Shape, add_valid, for_last};
 use super::run::{Pass, Tape};
 use super::{Model, scan};
-use crate::engine::{Call, Carry, Memory, Params, Recording, Stage, Stop, View};
+use crate::engine::{Call, Carry, Memory, Params, Recording, Stage, Stop, View, zeros};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::{Block, InputKind};
@@ -82,7 +82,7 @@ impl<E: Element> Model<E> {
             let is_float = matches!(x, Sequence::Float(_));
             let wanted = is_float && (index > 0 || input_gradient);
             let input_width = self.width_before(index);
-            let mut dx = if wanted { vec![E::default(); shape.steps * tape.rows * input_width] } else { Vec::new() };
+            let mut dx = zeros(if wanted { shape.steps * tape.rows * input_width } else { 0 });
             let dy: &[E] = current.as_deref().unwrap_or(dy);
             let dy_at =
                 |offset: usize, part: usize, flip: bool| shape.view(dy.as_ptr().cast_mut(), width, offset, part, flip);

@@ -4,7 +4,7 @@ use super::Model;
 use super::backward::Gradients;
 use super::input::{Input, Options, Shape, Values, checked_tokens};
 use super::run::{Output, Pass};
-use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, View, What, Wire};
+use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, View, What, Wire, zeros};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::loss_graph;
@@ -97,7 +97,7 @@ impl<E: Element> Model<E> {
         }
         let mut dy = Vec::new();
         if let Some(recording) = recording {
-            dy = vec![E::default(); y.len()];
+            dy = zeros(y.len());
             if total != 0.0 {
                 for weight in &mut weights {
                     *weight = E::from_f64(weight.to_f64() / total);

@@ -2,7 +2,7 @@
 
 use super::input::{Input, Options, Sequence, Shape, add_valid, for_last};
 use super::{Model, scan};
-use crate::engine::{Arenas, Batch, Call, Carry, Draw, Params, Recording, Sink, Stage, Stop, View, What};
+use crate::engine::{Arenas, Batch, Call, Carry, Draw, Params, Recording, Sink, Stage, Stop, View, What, zeros};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::Block;
@@ -156,10 +156,8 @@ impl<E: Element> Model<E> {
             let shape = Shape { steps: batch.steps, rows, batch_first: input.batch_first && tape.last.is_none() };
             let (input_width, width) = (self.width_before(index), self.width_after(index));
             let mut recordings = Vec::new();
-            let mut y = vec![
-                E::default();
-                if matches!(block, Block::Last) { rows * width } else { shape.steps * rows * width }
-            ];
+            let elements = if matches!(block, Block::Last) { rows * width } else { shape.steps * rows * width };
+            let mut y = zeros(elements);
             match block {
                 Block::Causal(stages) => {
                     let stages: Vec<&Stage<E>> = stages.iter().collect();
