@@ -332,7 +332,7 @@ OPTIONS = [
     (rnnrs.LSTM, {"forget_bias": float("inf")}),
     (rnnrs.LSTM, {"dtype": "float16"}),
     (rnnrs.LSTM, {"seed": -1}),
-    (rnnrs.RNN, {"nonlinearity": "sigmoid"}),
+    (rnnrs.RNN, {"nonlinearity": "softmax"}),
     (rnnrs.RNN, {"residual": True}),
     (rnnrs.LSTM, {"residual": True, "input_size": 4, "bidirectional": True}),
     (rnnrs.LSTM, {"residual": True, "input_size": 4, "proj_size": 2}),

@@ -28,6 +28,8 @@ MODELS = {
     "Embedding": lambda **k: rnnrs.Embedding(5, 2, seed=0, **k),
     "Linear": lambda **k: rnnrs.Linear(2, 2, bias=False, seed=0, **k),
     "LayerNorm": lambda **k: rnnrs.LayerNorm(2, eps=1e-3, **k),
+    "BatchNorm": lambda **k: rnnrs.BatchNorm(2, eps=1e-3, momentum=0.2, **k),
+    "Skips": lambda **k: rnnrs.RNN(2, 3, num_layers=3, dense=True, batch_norm=True, seed=0, **k),
     "RNNCell": lambda **k: rnnrs.RNNCell(2, 3, seed=0, **k),
     "LSTMCell": lambda **k: rnnrs.LSTMCell(2, 3, seed=0, **k),
     "GRUCell": lambda **k: rnnrs.GRUCell(2, 3, seed=0, **k),

@@ -31,7 +31,7 @@ from ._core import (
     get_num_threads,
     set_num_threads,
 )
-from ._feedforward import Dropout, Embedding, Last, LayerNorm, Linear
+from ._feedforward import BatchNorm, Dropout, Embedding, Last, LayerNorm, Linear
 from ._files import load
 from ._layer import Layer
 from ._recurrent import GRU, LSTM, RNN, Recurrent
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from . import callbacks, losses, metrics, optim, schedules, testing
 
 __all__ = [
+    "BatchNorm",
     "GRU",
     "LSTM",
     "RNN",

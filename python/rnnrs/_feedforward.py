@@ -1,4 +1,4 @@
-"""Layers without time: Embedding, Linear, LayerNorm, and, inside a Sequential, Dropout and Last."""
+"""Layers without time: Embedding, Linear, LayerNorm, BatchNorm, and, inside a Sequential, Dropout and Last."""
 
 from __future__ import annotations
 
@@ -73,6 +73,41 @@ class LayerNorm(Pointwise):
 
     def __init__(self, features: int, eps: float = 1e-5, *, dtype: str | None = None, seed: int | None = None) -> None:
         self._make([{"layer": "layer_norm", "features": features, "eps": eps}], prefix=False, dtype=dtype, seed=seed)
+
+
+class BatchNorm(Pointwise):
+    """Batch normalisation (Ioffe and Szegedy 2015), over sequences (Laurent et al. 2016).
+
+    y = weight * (x - mean) / sqrt(variance + eps) + bias
+
+    In training (``fit``, ``record``, ``value_and_grad``) mean and variance (the biased one) of a feature are those over
+    all valid steps of all rows of the batch, of which there must be two at least, and each such call moves
+
+    running_mean <- running_mean + momentum * (mean - running_mean)
+
+    and running_var alike, with the unbiased variance. Out of training, streams included, mean and variance are
+    running_mean and running_var: then a row does not depend on its batch.
+
+    Parameters (features,): weight and bias, at first 1 and 0; running_mean and running_var, at first 0 and 1, which are
+    saved with the model but not trained, as if frozen. In training their gradient is 0.
+
+    Args:
+        features: width of x.
+        eps: added to the variance.
+        momentum: how far the running statistics move, above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        *,
+        dtype: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        layer = {"layer": "batch_norm", "features": features, "eps": eps, "momentum": momentum}
+        self._make([layer], prefix=False, dtype=dtype, seed=seed)
 
 
 class Part:

@@ -23,6 +23,7 @@ _LAYERS: dict[str, type[Layer]] = {
     "embedding": _feedforward.Embedding,
     "linear": _feedforward.Linear,
     "layer_norm": _feedforward.LayerNorm,
+    "batch_norm": _feedforward.BatchNorm,
 }
 
 

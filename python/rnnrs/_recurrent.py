@@ -34,6 +34,10 @@ class Recurrent(Layer):
             those of the loop by rounding.
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
+        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer sees
+            all below; not with ``residual``.
+        batch_norm: ``BatchNorm`` between the layers; its parameters are ``bn_weight_l0``, ``bn_bias_l0``,
+            ``bn_running_mean_l0``, ``bn_running_var_l0`` above the first layer, and so on.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".
         seed: of the parameters and of the dropout; None draws from the system.
 
@@ -57,6 +61,8 @@ class Recurrent(Layer):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
+        dense: bool = False,
+        batch_norm: bool = False,
         scan: str = "loop",
         dtype: str | None = None,
         seed: int | None = None,
@@ -72,6 +78,8 @@ class Recurrent(Layer):
             "bidirectional": bidirectional,
             "dropout": dropout,
             "residual": residual,
+            "dense": dense,
+            "batch_norm": batch_norm,
             "scan": scan,
             "suffix": True,
         }
@@ -158,6 +166,8 @@ class RNN(Recurrent):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
+        dense: bool = False,
+        batch_norm: bool = False,
         dtype: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -176,6 +186,8 @@ class RNN(Recurrent):
             batch_first=batch_first,
             dropout=dropout,
             residual=residual,
+            dense=dense,
+            batch_norm=batch_norm,
             dtype=dtype,
             seed=seed,
         )
@@ -217,6 +229,8 @@ class LSTM(Recurrent):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
+        dense: bool = False,
+        batch_norm: bool = False,
         dtype: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -245,6 +259,8 @@ class LSTM(Recurrent):
             batch_first=batch_first,
             dropout=dropout,
             residual=residual,
+            dense=dense,
+            batch_norm=batch_norm,
             dtype=dtype,
             seed=seed,
         )
@@ -276,6 +292,8 @@ class GRU(Recurrent):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         residual: bool = False,
+        dense: bool = False,
+        batch_norm: bool = False,
         dtype: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -294,6 +312,8 @@ class GRU(Recurrent):
             batch_first=batch_first,
             dropout=dropout,
             residual=residual,
+            dense=dense,
+            batch_norm=batch_norm,
             dtype=dtype,
             seed=seed,
         )

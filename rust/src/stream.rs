@@ -21,8 +21,7 @@ fn stages<E: Element>(model: &Model<E>) -> Result<Vec<&Stage<E>>> {
     let mut all = Vec::new();
     for block in &model.chain.blocks {
         match block {
-            Block::Causal(stages) => all.extend(stages),
-            Block::Last => {}
+            Block::Causal(_) | Block::BatchNorm(_) | Block::Last => all.extend(block.stages()),
             Block::Bidirectional { .. } => {
                 return Err(Error::Unsupported(
                     "a bidirectional layer needs the whole sequence: expected layers of one direction for streaming"
@@ -65,7 +64,7 @@ impl<E: Element> Stream<E> {
 
     /// Binds to the parameters anew if they have changed.
     fn refresh(&mut self) -> Result<()> {
-        if self.stepper.version() != self.model.params().version {
+        if self.stepper.stamp() != self.model.params().stamp() {
             let states = self.states();
             self.stepper = Self::stepper(&self.model, self.rows)?;
             let states: Vec<&[E]> = states.iter().map(|s| &s[..]).collect();

@@ -58,6 +58,32 @@ def test_layer_norm(seed, features):
         np.testing.assert_allclose(gradients.params[name], parameter.grad.numpy(), rtol=1e-7, atol=1e-9)
 
 
+@given(seed=st.integers(0, 2**32 - 1), features=st.integers(1, 8))
+def test_batch_norm(seed, features):
+    rng = np.random.default_rng(seed)
+    net, peer = rnnrs.BatchNorm(features, dtype="float64"), torch.nn.BatchNorm1d(features).double()
+    with torch.no_grad():
+        for parameter in peer.parameters():
+            parameter.copy_(torch.from_numpy(rng.normal(size=features)))
+    names = ("weight", "bias", "running_mean", "running_var")
+    net.load_state_dict({name: peer.state_dict()[name] for name in names})
+    for training in (True, True, False):
+        peer.train(training)
+        x, dy = rng.normal(size=(2, 5, features))
+        leaf = torch.from_numpy(x).requires_grad_(True)
+        y = peer(leaf)
+        peer.zero_grad()
+        y.backward(torch.from_numpy(dy))
+        tape = net.record(x, training=training)
+        parity.close(tape.y, y.detach().numpy(), "y")
+        gradients = tape.backward(dy)
+        np.testing.assert_allclose(gradients.x, leaf.grad.numpy(), rtol=1e-7, atol=1e-9)
+        for name, parameter in peer.named_parameters():
+            np.testing.assert_allclose(gradients.params[name], parameter.grad.numpy(), rtol=1e-7, atol=1e-9)
+        for name in names:
+            np.testing.assert_allclose(net.state_dict()[name], peer.state_dict()[name].numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_state_dicts_go_both_ways(kind):
     """Names, shapes, order and layout are PyTorch's: tensors are taken as they are, arrays are given that fit."""

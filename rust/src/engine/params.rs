@@ -21,8 +21,8 @@ pub struct Slot {
     pub offset: usize,
     /// How many elements.
     pub len: usize,
-    /// Whether optimizers leave it alone.
-    pub frozen: bool,
+    /// Whether it is a statistic of the data, which is measured and not trained.
+    pub measured: bool,
 }
 
 /// Names, shapes and places of all parameters.
@@ -41,7 +41,7 @@ impl Layout {
         // Multiples of 16 elements keep every parameter on its own cache lines.
         const STEP: usize = 16;
         let len = shape.iter().product();
-        self.slots.push(Slot { name, shape, init, bound, offset: self.len, len, frozen: false });
+        self.slots.push(Slot { name, shape, init, bound, offset: self.len, len, measured: false });
         self.len += usize::div_ceil(len, STEP) * STEP;
         self.slots.len() - 1
     }
@@ -52,8 +52,10 @@ impl Layout {
 pub struct Params<E> {
     /// The block.
     pub memory: Memory<E>,
-    /// Grows with every change.
+    /// Grows with every change of what is trained.
     pub version: u64,
+    /// Grows with every change of what is measured.
+    pub measurements: u64,
 }
 
 /// A function of numbers uniform in [0, 1), rounded once.
@@ -91,6 +93,11 @@ impl<E: Element> Params<E> {
                 }
             }
         }
-        Ok(Self { memory, version: 0 })
+        Ok(Self { memory, version: 0, measurements: 0 })
+    }
+
+    /// The state of all values: another after every change.
+    pub fn stamp(&self) -> (u64, u64) {
+        (self.version, self.measurements)
     }
 }

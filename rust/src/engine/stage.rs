@@ -86,10 +86,10 @@ pub enum Which {
     Reverse(bool, bool),
 }
 
-/// A plan's constants and packed weights for one version of the parameters.
+/// A plan's constants and packed weights for one state of the parameters.
 #[derive(Debug)]
 pub struct Ready<E> {
-    version: u64,
+    stamp: (u64, u64),
     /// Bindings of constants, parameters and prologue rows; others are not bound.
     pub bound: Vec<Bound<E>>,
     /// Packed weights.
@@ -144,7 +144,7 @@ impl<E: Element> Stage<E> {
         kernels: &'static Kernels<E>,
     ) -> Result<Arc<Ready<E>>> {
         let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.version == params.version) {
+        if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.stamp == params.stamp()) {
             return Ok(ready.clone());
         }
         // What nobody reads any more gives its memory to its successor.
@@ -270,7 +270,7 @@ impl<E: Element> Ready<E> {
             packs.push(out.cast_const());
             at += size;
         }
-        Ok(Self { version: params.version, bound, packs, once, packed })
+        Ok(Self { stamp: params.stamp(), bound, packs, once, packed })
     }
 }
 

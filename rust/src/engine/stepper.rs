@@ -19,7 +19,7 @@ pub struct Stepper<E: Element> {
     output: Bound<E>,
     width: (usize, usize),
     kernels: &'static Kernels<E>,
-    version: u64,
+    stamp: (u64, u64),
     scratch: Memory<E>,
     _memory: Memory<E>,
 }
@@ -144,7 +144,7 @@ impl<E: Element> Stepper<E> {
             output,
             width: (width, out_width),
             kernels,
-            version: params.version,
+            stamp: params.stamp(),
             scratch,
             _memory: memory,
         };
@@ -152,9 +152,9 @@ impl<E: Element> Stepper<E> {
         Ok(stepper)
     }
 
-    /// The version of the parameters that it is bound to.
-    pub fn version(&self) -> u64 {
-        self.version
+    /// The state of the parameters that it is bound to.
+    pub fn stamp(&self) -> (u64, u64) {
+        self.stamp
     }
 
     /// Sets all states to zero.

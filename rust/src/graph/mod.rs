@@ -14,7 +14,7 @@ pub use primitive::{Accumulation, Along, Distribution, Evaluation, Primitive, Ro
 pub(crate) use reverse::parameter_view;
 pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub use transfer::{Transfer, transfer};
-pub use transform::{expectation, recurrent_dropout, residual, zoneout};
+pub use transform::{dense, expectation, recurrent_dropout, residual, zoneout};
 pub(crate) use transform::{finish, moved, rebuild};
 
 use crate::error::{Error, Result};

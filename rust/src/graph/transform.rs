@@ -1,4 +1,4 @@
-//! Changes of a cell that any cell allows: zoneout, recurrent dropout, residual connection, expectation.
+//! Changes of a cell that any cell allows: zoneout, recurrent dropout, residual and dense connections, expectation.
 
 use super::primitives::Draw;
 use super::{Builder, Distribution, Evaluation, Graph, Node, NodeId, Op, RowOp, Value};
@@ -178,9 +178,24 @@ pub fn residual(graph: &Graph) -> Result<Graph> {
         )));
     }
     let sum = (y + x).id;
+    with_output(graph, &builder, &map, sum);
+    builder.finish()
+}
+
+/// (x, y): a dense connection around the cell (Huang et al. 2017), its input and its output side by side.
+pub fn dense(graph: &Graph) -> Result<Graph> {
+    let builder = Builder::new(&graph.name);
+    let map = rebuild(graph, &builder, |_, _, _, _| None);
+    let both = [graph.inputs[0].node, graph.outputs[0]].map(|id| builder.value(map[id]));
+    let joined = builder.concat(&both, 0).id;
+    with_output(graph, &builder, &map, joined);
+    builder.finish()
+}
+
+/// Ends a graph that [`rebuild`] began: the same states, another output.
+fn with_output(graph: &Graph, builder: &Builder, map: &[NodeId], output: NodeId) {
     for (index, state) in graph.states.iter().enumerate() {
         builder.next_of(index, builder.value(map[state.next]));
     }
-    builder.output(builder.value(sum));
-    builder.finish()
+    builder.output(builder.value(output));
 }

@@ -1,6 +1,6 @@
 //! From layers to stages: stacking, direction, names of parameters, widths that must agree.
 
-use super::spec::{Layer, Scan, Spec};
+use super::spec::{self, Layer, Scan, Spec};
 use super::stateless;
 use crate::cells;
 use crate::engine::{Layout, Stage, Wire};
@@ -43,11 +43,35 @@ pub enum Block<E> {
     Bidirectional {
         /// The stage that reads from the first step to the last, and that which reads from the last to the first.
         directions: Vec<Stage<E>>,
-        /// Whether the input is added to the output.
-        residual: bool,
+        /// The connection around both.
+        skip: Skip,
     },
+    /// Batch normalisation: in training it needs the whole sequence.
+    BatchNorm(Box<BatchNorm<E>>),
     /// Each row's last valid step.
     Last,
+}
+
+/// How a layer's input joins its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Not at all.
+    None,
+    /// It is added.
+    Residual,
+    /// It stands before it.
+    Dense,
+}
+
+/// Batch normalisation.
+#[derive(Debug)]
+pub struct BatchNorm<E> {
+    /// What it is out of training. Parameters: weight, bias, running mean, running variance.
+    pub stage: Stage<E>,
+    /// Added to the variance.
+    pub eps: f64,
+    /// How far the running statistics move with a batch.
+    pub momentum: f64,
 }
 
 impl<E> Block<E> {
@@ -55,7 +79,21 @@ impl<E> Block<E> {
     pub fn stages(&self) -> &[Stage<E>] {
         match self {
             Self::Causal(stages) | Self::Bidirectional { directions: stages, .. } => stages,
+            Self::BatchNorm(norm) => std::slice::from_ref(&norm.stage),
             Self::Last => &[],
+        }
+    }
+
+    /// Width of its output, given that of its input.
+    pub fn width(&self, input: usize) -> usize {
+        let width = |stage: &Stage<E>| stage.graph.width(stage.graph.outputs[0]);
+        match self {
+            Self::Causal(stages) => stages.last().map_or(0, width),
+            Self::BatchNorm(norm) => width(&norm.stage),
+            Self::Bidirectional { directions, skip } => {
+                directions.iter().map(width).sum::<usize>() + if *skip == Skip::Dense { input } else { 0 }
+            }
+            Self::Last => input,
         }
     }
 }
@@ -164,9 +202,31 @@ impl<E: Element> Builder<E> {
                 }
                 self.stateless(path, || stateless::layer_norm(*features, *eps))
             }
+            Layer::BatchNorm { features, eps, momentum } => {
+                positive("features", *features)?;
+                self.batch_norm(path, "", "", *features, *eps, *momentum)
+            }
             Layer::Dropout { p } => self.dropout(path, *p),
-            Layer::Recurrent { cell, options, graphs, num_layers, bidirectional, dropout, residual, scan, suffix } => {
+            Layer::Recurrent {
+                cell,
+                options,
+                graphs,
+                num_layers,
+                bidirectional,
+                dropout,
+                residual,
+                dense,
+                batch_norm,
+                scan,
+                suffix,
+            } => {
                 self.scan = *scan;
+                let skip = match (*residual, *dense) {
+                    (false, false) => Skip::None,
+                    (true, false) => Skip::Residual,
+                    (false, true) => Skip::Dense,
+                    (true, true) => return Err(Error::value("residual and dense", "one of them at most", "both")),
+                };
                 const MOST: usize = 1024;
                 if !(1..=MOST).contains(num_layers) || (!*suffix && (*num_layers != 1 || *bidirectional)) {
                     return Err(Error::value(
@@ -196,7 +256,11 @@ impl<E: Element> Builder<E> {
                             cells::build(cell, &options)
                         }
                     };
-                    self.recurrent(index, sublayer, make, *bidirectional, *residual, *num_layers, &ends)?;
+                    self.recurrent(index, sublayer, make, *bidirectional, skip, *num_layers, &ends)?;
+                    if let (true, Some(width)) = (*batch_norm && sublayer + 1 < *num_layers, self.width) {
+                        let path = format!("{index}.{sublayer}.batch_norm");
+                        self.batch_norm(path, "bn_", &ends[0], width, spec::eps(), spec::momentum())?;
+                    }
                     if *dropout > 0.0 && sublayer + 1 < *num_layers {
                         self.dropout(format!("{index}.{sublayer}.dropout"), *dropout)?;
                     }
@@ -289,6 +353,33 @@ impl<E: Element> Builder<E> {
         self.stateless(path, || stateless::dropout(width, p))
     }
 
+    /// Batch normalisation, its parameters named between `label` and `end`.
+    fn batch_norm(
+        &mut self,
+        path: String,
+        label: &str,
+        end: &str,
+        width: usize,
+        eps: f64,
+        momentum: f64,
+    ) -> Result<()> {
+        if !(eps.is_finite() && eps > 0.0) {
+            return Err(Error::value("eps", "a positive number", eps));
+        }
+        if !(0.0 < momentum && momentum <= 1.0) {
+            return Err(Error::value("momentum", "a number above 0 and at most 1", momentum));
+        }
+        let graph = self.graph(|| stateless::batch_norm(label, width, eps))?;
+        let params = self.parameters(&graph, end)?;
+        for &running in &params[2..] {
+            self.chain.layout.slots[running].measured = true;
+        }
+        self.width = Some(width);
+        let stage = self.stage(path, graph, params)?;
+        self.chain.blocks.push(Block::BatchNorm(Box::new(BatchNorm { stage, eps, momentum })));
+        Ok(())
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the options of a recurrent layer")]
     fn recurrent(
         &mut self,
@@ -296,23 +387,28 @@ impl<E: Element> Builder<E> {
         sublayer: usize,
         cell: impl Fn() -> Result<Graph>,
         bidirectional: bool,
-        residual: bool,
+        skip: Skip,
         num_layers: usize,
         ends: &[String; 2],
     ) -> Result<()> {
-        let add_residual = |graph: Graph, directions: usize| -> Result<(Graph, bool)> {
+        let around = |graph: Graph, directions: usize| -> Result<(Graph, Skip)> {
             let (input, output) = (graph.width(graph.inputs[0].node), graph.width(graph.outputs[0]) * directions);
-            if !residual || (input != output && sublayer == 0 && num_layers > 1) {
-                return Ok((graph, false));
-            }
-            if input != output {
+            if skip == Skip::Residual && input != output {
+                if sublayer == 0 && num_layers > 1 {
+                    return Ok((graph, Skip::None));
+                }
                 return Err(Error::shape("residual=True", format!("an output of the input's width {input}"), output));
             }
             // Two directions share one connection, made where their outputs are joined.
-            if directions == 1 { Ok((graph::residual(&graph)?, true)) } else { Ok((graph, true)) }
+            let graph = match skip {
+                Skip::Residual if directions == 1 => graph::residual(&graph)?,
+                Skip::Dense if directions == 1 => graph::dense(&graph)?,
+                _ => graph,
+            };
+            Ok((graph, skip))
         };
         let directions = if bidirectional { 2 } else { 1 };
-        let make = || add_residual(cell()?, directions).map(|g| g.0);
+        let make = || around(cell()?, directions).map(|g| g.0);
         let states = |chain: &mut Chain<E>, graph: &Graph, direction: usize| {
             for state in &graph.states {
                 chain.states.push(StateInfo {
@@ -334,15 +430,16 @@ impl<E: Element> Builder<E> {
         if output != graphs[1].width(graphs[1].outputs[0]) {
             return Err(Error::Shape(format!("expected two directions of one width, got {output} and another")));
         }
-        let joined = add_residual(graphs[0].clone(), 2)?.1;
+        let (input, skip) = (graphs[0].width(graphs[0].inputs[0].node), around(graphs[0].clone(), 2)?.1);
         let mut stages = Vec::new();
         for (direction, graph) in graphs.into_iter().enumerate() {
             states(&mut self.chain, &graph, direction);
             let params = self.parameters(&graph, &ends[direction])?;
             stages.push(self.stage(format!("{layer}.{sublayer}.{direction}"), graph, params)?);
         }
-        self.width = Some(2 * output);
-        self.chain.blocks.push(Block::Bidirectional { directions: stages, residual: joined });
+        let block = Block::Bidirectional { directions: stages, skip };
+        self.width = Some(block.width(input));
+        self.chain.blocks.push(block);
         Ok(())
     }
 }

@@ -4,6 +4,6 @@ mod build;
 mod spec;
 mod stateless;
 
-pub use build::{Block, Chain, InputKind, StateInfo, build};
+pub use build::{BatchNorm, Block, Chain, InputKind, Skip, StateInfo, build};
 pub use spec::{Layer, Spec};
 pub use stateless::loss_graph;

@@ -46,6 +46,12 @@ pub enum Layer {
         /// Whether each layer's input is added to its output. A first layer of another width has none, if others have.
         #[serde(default)]
         residual: bool,
+        /// Whether each layer's output is its input and its result side by side.
+        #[serde(default)]
+        dense: bool,
+        /// Whether there is batch normalisation between layers of the stack.
+        #[serde(default)]
+        batch_norm: bool,
         /// How time runs.
         #[serde(default)]
         scan: Scan,
@@ -76,6 +82,17 @@ pub enum Layer {
         #[serde(default = "eps")]
         eps: f64,
     },
+    /// Batch normalisation over the valid steps of all rows.
+    BatchNorm {
+        /// Width.
+        features: usize,
+        /// Added to the variance.
+        #[serde(default = "eps")]
+        eps: f64,
+        /// How far the running statistics move with a batch.
+        #[serde(default = "momentum")]
+        momentum: f64,
+    },
     /// Each row's last valid step.
     Last,
 }
@@ -99,8 +116,12 @@ fn yes() -> bool {
     true
 }
 
-fn eps() -> f64 {
+pub(super) fn eps() -> f64 {
     1e-5
+}
+
+pub(super) fn momentum() -> f64 {
+    0.1
 }
 
 impl Spec {

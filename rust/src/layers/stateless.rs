@@ -49,6 +49,17 @@ pub(super) fn layer_norm(width: usize, eps: f64) -> Result<Graph> {
     g.finish()
 }
 
+/// Batch normalisation with statistics that are given (Ioffe & Szegedy 2015, algorithm 2), behind `label` in the names.
+pub(super) fn batch_norm(label: &str, width: usize, eps: f64) -> Result<Graph> {
+    let g = Builder::new("batch_norm");
+    let x = g.input("x", &[width]);
+    let start = [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)];
+    let [weight, bias, mean, variance] =
+        start.map(|(name, number)| g.param(&format!("{label}{name}"), &[width], Init::Constant(number)));
+    g.output((x - mean.stop()) * (weight / (variance.stop() + eps).sqrt()) + bias);
+    g.finish()
+}
+
 /// The loss of a step as a graph of the model's output and the target.
 ///
 /// - `cross_entropy`: logsumexp(y) − y at the target, nats

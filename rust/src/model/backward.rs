@@ -1,12 +1,12 @@
 //! The backward pass over a tape.
 
-use super::input::{Sequence, Shape, add_valid, for_last};
-use super::run::{Pass, Tape};
+use super::input::{Sequence, Shape, add, for_last, for_valid};
+use super::run::{Kept, Pass, Tape};
 use super::{Model, scan};
 use crate::engine::{Call, Carry, Memory, Params, Recording, Stage, Stop, View, zeros};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
-use crate::layers::{Block, InputKind};
+use crate::layers::{Block, InputKind, Skip};
 
 /// Gradients of a loss.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ impl<E: Element> Model<E> {
                 tape.version, params.version
             )));
         }
+        if tape.measurements.is_some_and(|version| version != params.measurements) {
+            return Err(Error::Stale(
+                "expected the running statistics with which the tape was recorded, got others".into(),
+            ));
+        }
         if dy.len() != tape.outputs {
             return Err(Error::shape("dy", format!("{} elements, as y", tape.outputs), dy.len()));
         }
@@ -78,7 +83,7 @@ impl<E: Element> Model<E> {
             let batch = if after_last { tape.last.as_ref().unwrap_or(&tape.batch) } else { &tape.batch };
             let shape = Shape { steps: batch.steps, rows: tape.rows, batch_first: tape.batch_first && !after_last };
             let width = self.width_after(index);
-            let (x, recordings) = &tape.blocks[index];
+            let Kept { input: x, recordings, moments } = &tape.blocks[index];
             let is_float = matches!(x, Sequence::Float(_));
             let wanted = is_float && (index > 0 || input_gradient);
             let input_width = self.width_before(index);
@@ -87,8 +92,14 @@ impl<E: Element> Model<E> {
             let dy_at =
                 |offset: usize, part: usize, flip: bool| shape.view(dy.as_ptr().cast_mut(), width, offset, part, flip);
             match block {
-                Block::Causal(stages) => {
-                    let stages: Vec<&Stage<E>> = stages.iter().collect();
+                Block::BatchNorm(norm) if moments.is_some() => {
+                    if let (Some(moments), Sequence::Float(x)) = (moments, x) {
+                        let to = (&mut dx[..], gradients.slice_mut());
+                        self.normalise_back(norm, params, moments, (x, dy), to, batch, &shape);
+                    }
+                }
+                Block::Causal(_) | Block::BatchNorm(_) => {
+                    let stages: Vec<&Stage<E>> = block.stages().iter().collect();
                     let view = x.view(&shape, input_width, false);
                     let call = self.call(&pass, &stages, batch, vec![view]);
                     let dx_view = wanted.then(|| shape.view(dx.as_mut_ptr(), input_width, 0, input_width, false));
@@ -103,7 +114,9 @@ impl<E: Element> Model<E> {
                         &mut gradients,
                     )?;
                 }
-                Block::Bidirectional { directions, residual } => {
+                Block::Bidirectional { directions, skip } => {
+                    let before = if *skip == Skip::Dense { input_width } else { 0 };
+                    let part = (width - before) / 2;
                     let own = directions[0].graph.states.len();
                     first_state -= 2 * own;
                     for (direction, stage) in directions.iter().enumerate() {
@@ -120,15 +133,16 @@ impl<E: Element> Model<E> {
                             &pass,
                             &call,
                             &recordings[direction],
-                            (dy_at(direction * width / 2, width / 2, flip), dx_view),
+                            (dy_at(before + direction * part, part, flip), dx_view),
                             dstate,
                             &mut states,
                             end,
                             &mut gradients,
                         )?;
                     }
-                    if *residual && wanted {
-                        add_valid(dy, &mut dx, batch, &shape, width);
+                    if *skip != Skip::None && wanted {
+                        // The input's columns come first, where they are not all there are.
+                        for_valid((dy, width), (&mut dx, input_width), batch, &shape, add);
                     }
                 }
                 Block::Last => for_last(batch, &shape, width, |row, at| {

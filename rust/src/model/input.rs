@@ -163,17 +163,27 @@ pub(super) fn for_last(batch: &Batch, shape: &Shape, width: usize, mut each: imp
     }
 }
 
-/// Adds `from` to `to` at valid steps.
-pub(super) fn add_valid<E: Element>(from: &[E], to: &mut [E], batch: &Batch, shape: &Shape, width: usize) {
-    let (step, stride) = shape.strides(width);
+/// Calls `each` with the first columns of `to` and of `from`, each an array with its width, at valid steps.
+pub(super) fn for_valid<E: Element>(
+    (from, from_width): (&[E], usize),
+    (to, to_width): (&mut [E], usize),
+    batch: &Batch,
+    shape: &Shape,
+    each: impl Fn(&mut E, E),
+) {
+    let ((from_step, from_row), (to_step, to_row)) = (shape.strides(from_width), shape.strides(to_width));
     for (row, &id) in batch.order.iter().enumerate() {
         for t in 0..batch.lengths[row] {
-            let at = t * step + id * stride;
-            for k in at..at + width {
-                to[k] = to[k] + from[k];
-            }
+            let from = &from[t * from_step + id * from_row..][..from_width];
+            let to = &mut to[t * to_step + id * to_row..][..to_width];
+            to.iter_mut().zip(from).for_each(|(to, &from)| each(to, from));
         }
     }
+}
+
+/// a ← a + b.
+pub(super) fn add<E: Element>(a: &mut E, b: E) {
+    *a = *a + b;
 }
 
 /// The tokens of valid steps, each below `limit`; 0 in the padding, whatever stands there.

@@ -42,8 +42,8 @@ impl<E: Element> Model<E> {
                     (current, width) = (Sequence::Float(y.into()), out);
                 }
             }
-            if let Block::Bidirectional { directions, .. } = block {
-                width = directions.iter().map(|s| s.graph.width(s.graph.outputs[0])).sum();
+            if both {
+                width = block.width(width);
                 current = Sequence::Float(vec![E::default(); shape.steps * shape.rows * width].into());
             }
         }

@@ -132,6 +132,8 @@ impl<E: Element> Model<E> {
             self.loss_of(&pass, &tape.y, target, tape.output_batch(), &tape.output_shape(), true)?;
         let gradients = self.backward_with(&params, &tape, &dy, None, false, options.interrupt)?;
         let states = tape.states.clone();
+        drop(params);
+        self.measure(&tape);
         tape.recycle(&self.arenas);
         Ok(Training { value, total, gradients, states })
     }
@@ -151,6 +153,8 @@ impl<E: Element> Model<E> {
         let tape = self.run(&params, input, state, options, None, None)?;
         let (value, total, _) =
             self.loss_of(&pass, &tape.y, target, tape.output_batch(), &tape.output_shape(), false)?;
+        drop(params);
+        self.measure(&tape);
         Ok((value, total, Output { y: tape.y, states: tape.states }))
     }
 }

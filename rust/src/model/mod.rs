@@ -1,6 +1,7 @@
 //! A model: a chain of layers with its parameters, and the calls that users make on it.
 
 mod backward;
+mod batch_norm;
 mod input;
 mod inspect;
 mod loss;
@@ -16,7 +17,7 @@ pub use run::{Output, Tape};
 use crate::engine::{Arenas, Params, Stage, num_threads};
 use crate::error::{Error, Result};
 use crate::kernels::{self, Element, Isa, Kernels};
-use crate::layers::{Block, Chain, InputKind, Spec, build};
+use crate::layers::{Chain, InputKind, Spec, build};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
@@ -77,9 +78,10 @@ impl<E: Element> Model<E> {
         }
     }
 
-    /// Which parameters optimizers leave alone.
+    /// Which parameters optimizers leave alone: those that were frozen, and those that are measured.
     pub fn frozen(&self) -> Vec<bool> {
-        self.frozen.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let frozen = self.frozen.read().unwrap_or_else(PoisonError::into_inner);
+        frozen.iter().zip(&self.chain.layout.slots).map(|(&frozen, slot)| frozen || slot.measured).collect()
     }
 
     /// Freezes (or thaws) the parameters whose names begin with `prefix`; returns how many there are.
@@ -119,12 +121,7 @@ impl<E: Element> Model<E> {
 
     /// Width of the output of block `index`.
     pub(super) fn width_after(&self, index: usize) -> usize {
-        let width = |stage: &Stage<E>| stage.graph.width(stage.graph.outputs[0]);
-        match &self.chain.blocks[index] {
-            Block::Causal(stages) => stages.last().map_or(0, width),
-            Block::Bidirectional { directions, .. } => directions.iter().map(width).sum(),
-            Block::Last => self.width_before(index),
-        }
+        self.chain.blocks[index].width(self.width_before(index))
     }
 
     /// Width of the input of block `index`.

@@ -1,11 +1,12 @@
 //! Forward passes over whole sequences, recorded or not.
 
-use super::input::{Input, Options, Sequence, Shape, add_valid, for_last};
+use super::batch_norm::Moments;
+use super::input::{Input, Options, Sequence, Shape, add, for_last, for_valid};
 use super::{Model, scan};
 use crate::engine::{Arenas, Batch, Call, Carry, Draw, Params, Recording, Sink, Stage, Stop, View, What, zeros};
 use crate::error::{Error, Result};
 use crate::kernels::Element;
-use crate::layers::Block;
+use crate::layers::{Block, Skip};
 
 /// What a forward call returns.
 #[derive(Debug)]
@@ -28,12 +29,24 @@ pub struct Tape<E: Element> {
     pub(super) batch_first: bool,
     /// Elements of the output.
     pub(super) outputs: usize,
-    /// For each block, its input (empty where the block does not run again) and what it kept.
-    pub(super) blocks: Vec<(Sequence<'static, E>, Vec<Recording<E>>)>,
+    /// The version of the running statistics, out of training.
+    pub(super) measurements: Option<u64>,
+    /// What each block kept.
+    pub(super) blocks: Vec<Kept<E>>,
     /// Final states.
     pub states: Vec<Vec<E>>,
     /// The output.
     pub y: Vec<E>,
+}
+
+/// What a block keeps for the backward pass.
+pub(super) struct Kept<E: Element> {
+    /// Its input, empty where the block does not need it again.
+    pub(super) input: Sequence<'static, E>,
+    /// What its stages recorded.
+    pub(super) recordings: Vec<Recording<E>>,
+    /// The statistics of the batch, of batch normalisation in training.
+    pub(super) moments: Option<Moments>,
 }
 
 // SAFETY: a tape's pointers lead into memory that it owns and to parameters that the model's lock guards.
@@ -63,6 +76,7 @@ impl<E: Element> Model<E> {
     /// Runs a sequence. `state` holds the initial states (rows, width) in the order of [`Chain::states`](crate::layers::Chain::states), or zeros.
     pub fn forward(&self, input: Input<'_, E>, state: Option<&[&[E]]>, options: Options<'_>) -> Result<Output<E>> {
         let tape = self.run(&self.params(), input, state, options, None, None)?;
+        self.measure(&tape);
         Ok(Output { y: tape.y, states: tape.states })
     }
 
@@ -96,7 +110,9 @@ impl<E: Element> Model<E> {
         if checkpoint == Some(0) {
             return Err(Error::value("checkpoint", "at least 1 step", 0));
         }
-        self.run(&self.params(), input, state, options, Some(checkpoint), None)
+        let tape = self.run(&self.params(), input, state, options, Some(checkpoint), None)?;
+        self.measure(&tape);
+        Ok(tape)
     }
 
     pub(super) fn call<'a>(
@@ -138,6 +154,7 @@ impl<E: Element> Model<E> {
         let pass = Pass { params, stop: &stop, training: options.training, draw: options.draw };
         let mut tape = Tape {
             version: params.version,
+            measurements: (!options.training).then_some(params.measurements),
             batch,
             last: None,
             training: options.training,
@@ -155,12 +172,17 @@ impl<E: Element> Model<E> {
             let batch = tape.last.as_ref().unwrap_or(&tape.batch);
             let shape = Shape { steps: batch.steps, rows, batch_first: input.batch_first && tape.last.is_none() };
             let (input_width, width) = (self.width_before(index), self.width_after(index));
-            let mut recordings = Vec::new();
+            let (mut recordings, mut moments) = (Vec::new(), None);
             let elements = if matches!(block, Block::Last) { rows * width } else { shape.steps * rows * width };
             let mut y = zeros(elements);
             match block {
-                Block::Causal(stages) => {
-                    let stages: Vec<&Stage<E>> = stages.iter().collect();
+                Block::BatchNorm(norm) if options.training => {
+                    if let Sequence::Float(x) = &current {
+                        moments = Some(self.normalise(norm, params, x, &mut y, batch, &shape)?);
+                    }
+                }
+                Block::Causal(_) | Block::BatchNorm(_) => {
+                    let stages: Vec<&Stage<E>> = block.stages().iter().collect();
                     let sink = Sink {
                         stage: stages.len() - 1,
                         what: What::Output,
@@ -177,13 +199,15 @@ impl<E: Element> Model<E> {
                         all.as_deref_mut(),
                     )?);
                 }
-                Block::Bidirectional { directions, residual } => {
+                Block::Bidirectional { directions, skip } => {
+                    let before = if *skip == Skip::Dense { input_width } else { 0 };
+                    let part = (width - before) / 2;
                     for (direction, stage) in directions.iter().enumerate() {
                         let flip = direction == 1;
                         let sink = Sink {
                             stage: 0,
                             what: What::Output,
-                            view: shape.view(y.as_mut_ptr(), width, direction * width / 2, width / 2, flip),
+                            view: shape.view(y.as_mut_ptr(), width, before + direction * part, part, flip),
                         };
                         let view = current.view(&shape, input_width, flip);
                         let job = Job { stages: &[stage], batch, view, sink, shape: &shape, flip };
@@ -196,8 +220,13 @@ impl<E: Element> Model<E> {
                             all.as_deref_mut(),
                         )?);
                     }
-                    if let (true, Sequence::Float(x)) = (*residual, &current) {
-                        add_valid(x, &mut y, batch, &shape, width);
+                    if let Sequence::Float(x) = &current {
+                        let (x, y) = ((&x[..], input_width), (&mut y[..], width));
+                        match skip {
+                            Skip::None => {}
+                            Skip::Residual => for_valid(x, y, batch, &shape, add),
+                            Skip::Dense => for_valid(x, y, batch, &shape, |y, x| *y = x),
+                        }
                     }
                 }
                 Block::Last => {
@@ -210,10 +239,9 @@ impl<E: Element> Model<E> {
             }
             let next = Sequence::Float(y.into());
             let done = std::mem::replace(&mut current, next);
-            if let Some(checkpoint) = record {
-                // Recorded stages have their inputs staged; only what runs again needs them.
-                tape.blocks.push((done.kept(checkpoint.is_some()), recordings));
-            }
+            // Recorded stages have their inputs staged; only what runs again needs them, and batch normalisation.
+            let needed = matches!(record, Some(checkpoint) if checkpoint.is_some() || moments.is_some());
+            tape.blocks.push(Kept { input: done.kept(needed), recordings, moments });
             if matches!(block, Block::Last) {
                 tape.last = Some(Batch::new(1, rows, None, self.workers(rows, 1))?);
             }
@@ -290,6 +318,6 @@ impl<E: Element> Tape<E> {
     }
 
     pub(super) fn recycle(self, arenas: &Arenas<E>) {
-        self.blocks.into_iter().flat_map(|b| b.1).for_each(|r| r.recycle(arenas));
+        self.blocks.into_iter().flat_map(|kept| kept.recordings).for_each(|r| r.recycle(arenas));
     }
 }
