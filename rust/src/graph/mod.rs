@@ -7,8 +7,9 @@ pub mod primitives;
 mod reverse;
 mod transfer;
 mod transform;
+mod value;
 
-pub use builder::{Builder, Value};
+pub use builder::Builder;
 pub use json::{from_json, make_primitive, to_json};
 pub use primitive::{Accumulation, Along, Distribution, Evaluation, Primitive, RowOp};
 pub(crate) use reverse::parameter_view;
@@ -16,6 +17,7 @@ pub use reverse::{GradientOf, Reverse, ReverseInput, Vjp, reverse};
 pub use transfer::{Transfer, transfer};
 pub use transform::{dense, expectation, recurrent_dropout, residual, zoneout};
 pub(crate) use transform::{finish, moved, rebuild};
+pub use value::Value;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
