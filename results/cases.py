@@ -90,7 +90,9 @@ def counting() -> Case:
         [04_counting.py](../examples/04_counting.py)). Ten units learn to tell words from other strings,
         aⁿbⁿ with n < 100 and aⁿbⁿcⁿ with n < 50; asked are n = 1000 and n = 60. A network accepts where
         it says yes after the word's last symbol; it refuses all else where it says no after all others,
-        and after one and two symbols more. An n is right if both hold.""",
+        and after one and two symbols more. An n is right if both hold. The LSTM's forget gates begin
+        wide open (bias 16), the ReLU's recurrent weights with the identity. The picture shows the ten
+        units of the network of each row that counts furthest, reading the word that was asked.""",
         _counting,
         [
             Row(
@@ -112,13 +114,15 @@ def reber() -> Case:
         "Embedded Reber grammar",
         """The embedded Reber grammar (Hochreiter and Schmidhuber 1997, experiment 1;
         [05_reber.py](../examples/05_reber.py)). Learned: of 256 strings that were trained and 256
-        others all are right at every step. A string an update; a run ends after 102,400 strings.""",
+        others all are right at every step. A string an update; a run ends after 102,400 strings. As in
+        the paper the LSTM has no forget gates and its output gates begin with biases of -1 to -3. The
+        loss is the cross-entropy of each symbol, the mean over a string's steps.""",
         _reber,
         [
             Row(
                 "LSTM, 6 cells",
                 "97 to 100 % of runs, after 8,440 strings at best",
-                seeds("reber/lstm", "05_reber", 10, cell="lstm", optimizer="sgd", rate=2.0, **settings),
+                seeds("reber/lstm", "05_reber", 10, cell="lstm", optimizer="sgd", rate=1.0, **settings),
             ),
             Row(
                 "Elman, 15 units",
@@ -143,7 +147,10 @@ def adding() -> Case:
         """The adding problem (Hochreiter and Schmidhuber 1997, experiment 4;
         [06_adding.py](../examples/06_adding.py)). Learned: the error is below 0.04 in all of 2,000 test
         sequences. Ours have exactly T steps (the paper's T to 1.1 T), 32 an update, and Adam instead of
-        plain gradient descent.""",
+        plain gradient descent; the LSTM has 8 cells, no forget gates, and input gates that begin nearly
+        closed (bias -6; the paper's -3 and -6). IndRNN's row is the task of Li et al. 2018, whose
+        numbers are in [0, 1] and whose target is the sum: a constant answer has the mean squared error
+        0.167, and learned means an error below 0.16 in all of the test sequences.""",
         _adding,
         [
             Row(
@@ -169,7 +176,8 @@ def order() -> Case:
         "Temporal order",
         """Temporal order (Hochreiter and Schmidhuber 1997, experiments 6a and 6b;
         [07_temporal_order.py](../examples/07_temporal_order.py)). Learned: all of 2,000 test strings
-        are told right. 32 strings an update, and Adam instead of plain gradient descent.""",
+        are told right. 32 strings an update, 8 cells without forget gates, input gates that begin
+        nearly closed (bias -4), and Adam (rate 0.01) instead of plain gradient descent.""",
         _order,
         [
             Row(
