@@ -62,6 +62,7 @@ def train(
     rate: float,
     dropout: float,
     batch_size: int,
+    bptt: int | None = None,
     seed: int = 1,
     epochs: int = 200,
     path: Path | None = None,
@@ -77,6 +78,7 @@ def train(
         batch_size=batch_size,
         validation_data=(valid := read(corpus, "valid")),
         clip_norm=0.2,
+        bptt=bptt,
         seed=seed,
         **going_on(path, rnnrs.callbacks.EarlyStopping(patience=8)),
     )

@@ -202,9 +202,9 @@ def music() -> Case:
     cells = {"tanh": "tanh", "gru": "GRU", "lstm": "LSTM"}
     settings = {
         ("jsb_chorales", "chung"): {"rate": 5e-3, "dropout": 0.2, "batch_size": 1},
-        ("nottingham", "chung"): {"rate": 1e-2, "dropout": 0.0, "batch_size": 8},
+        ("nottingham", "chung"): {"rate": 1e-2, "dropout": 0.0, "batch_size": 8, "bptt": 50},
         ("jsb_chorales", "bai"): {"rate": 1e-3, "dropout": 0.5, "batch_size": 1},
-        ("nottingham", "bai"): {"rate": 2e-3, "dropout": 0.5, "batch_size": 8},
+        ("nottingham", "bai"): {"rate": 2e-3, "dropout": 0.3, "batch_size": 8, "bptt": 50, "epochs": 24},
     }
     return Case(
         "music",

@@ -33,6 +33,8 @@ def counting(found: Found) -> Figure:
             place.plot(trace["steps"], unit, linewidth=1)
         place.set_title(row.what, fontsize="x-small")
         place.tick_params(labelsize="x-small")
+    for place in axes.flat[len(found) :]:
+        place.set_visible(False)
     for place in axes[:, 0]:
         place.set_ylabel("units (LSTM: c)", fontsize="small")
     for place in axes[1]:
