@@ -18,13 +18,11 @@ def test_text():
     assert str(rnnrs.cells.Elman(2, 3).equations()) == (
         "h' = tanh(weight_ih x + weight_hh h + bias_ih + bias_hh)\ny = h'"
     )
-    assert str(LSTM(2, 3).equations()).splitlines() == [
-        "v1 = sigmoid(o.weight_x x + o.weight_h h + o.bias)",
-        "c' = sigmoid(f.weight_x x + f.weight_h h + f.bias) * c"
-        " + sigmoid(i.weight_x x + i.weight_h h + i.bias) * tanh(g.weight_x x + g.weight_h h + g.bias)",
-        "h' = sigmoid(o.weight_x x + o.weight_h h + o.bias) * tanh(c')",
-        "y = h'",
-    ][1:]
+    c, h, y = str(LSTM(2, 3).equations()).splitlines()
+    forget, remember = (f"sigmoid({gate}.weight_x x + {gate}.weight_h h + {gate}.bias)" for gate in "fi")
+    assert c == f"c' = {forget} * c + {remember} * tanh(g.weight_x x + g.weight_h h + g.bias)"
+    assert h == "h' = sigmoid(o.weight_x x + o.weight_h h + o.bias) * tanh(c')"
+    assert y == "y = h'"
 
 
 def test_latex():
@@ -101,7 +99,9 @@ def test_states_that_move_on():
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.__name__)
 def test_every_cell_has_equations_and_a_drawing(cell):
-    made = cell(2, 4, **{"MTRNN": {"groups": [2, 2], "time_constants": [1.0, 4.0]}}.get(cell.__name__, {}), **sizes(cell))
+    made = cell(
+        2, 4, **{"MTRNN": {"groups": [2, 2], "time_constants": [1.0, 4.0]}}.get(cell.__name__, {}), **sizes(cell)
+    )
     text, latex = str(made.equations()), made.equations().latex
     graph = json.loads(made._graph())
     for node in graph["nodes"]:
@@ -146,7 +146,7 @@ def test_a_drawing():
 def test_a_drawing_becomes_a_picture_where_there_is_dot(tmp_path, monkeypatch):
     """With a program that stands for Graphviz's."""
     program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\n[ \"$1\" = -Tsvg ] && read -r first && echo \"<svg>$first</svg>\"\n")
+    program.write_text('#!/bin/sh\n[ "$1" = -Tsvg ] && read -r first && echo "<svg>$first</svg>"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert Everything(4).draw()._repr_mimebundle_()["image/svg+xml"] == '<svg>digraph "Everything" {</svg>\n'

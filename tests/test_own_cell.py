@@ -207,6 +207,76 @@ def test_pickle_and_copies():
     rnnrs.Recurrent(cell, num_layers=2)
 
 
+class Simple(rnnrs.Cell):
+    """A cell by its step alone."""
+
+    def __init__(self, body, state):
+        super().__init__(input=3, state=state)
+        self.body = body
+
+    def step(self, x, *states):
+        return self.body(self, x, *states)
+
+
+def weight_normalised(c, x, h):
+    """Salimans and Kingma (2016): the weight is made of parameters, once a call."""
+    v = c.param("v", (3, 3))
+    return ops.tanh(ops.linear(x, v * ops.reshape(1 / ops.sqrt(ops.sum(v * v, 1)), (-1, 1))) + h)
+
+
+ONE, MATRIX = {"h": 3}, {"m": (3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        pytest.param(lambda c, x, h: (c.param("w", 3), ops.tanh(h + x)), ONE, id="y is a parameter"),
+        pytest.param(lambda c, x, h: (1.0, ops.tanh(h + x)), ONE, id="y is a number"),
+        pytest.param(lambda c, x, h: (np.arange(3.0), ops.tanh(h + x)), ONE, id="y is an array"),
+        pytest.param(lambda c, x, h: (x, ops.tanh(h + x)), ONE, id="y is x"),
+        pytest.param(lambda c, x, h: (h, ops.tanh(h + x)), ONE, id="y is the state before"),
+        pytest.param(lambda c, x, h: x, ONE, id="the state is x"),
+        pytest.param(lambda c, x, h: (x, h), ONE, id="the state stays"),
+        pytest.param(lambda c, x, h: (h * x, np.arange(3.0)), ONE, id="the state is an array"),
+        pytest.param(lambda c, x, h: (h * x, c.param("w", 3)), ONE, id="the state is a parameter"),
+        pytest.param(lambda c, x, h: (h * x, 2 * c.param("w", 3)), ONE, id="the state is made of a parameter"),
+        pytest.param(lambda c, x: 2 * x, {}, id="no state"),
+        pytest.param(lambda c, x: c.param("w", 3, init=1.0), {}, id="no state and a parameter"),
+        pytest.param(lambda c, x, s: ops.tanh(s + ops.sum(x)), {"s": ()}, id="a number as state"),
+        pytest.param(lambda c, x, m: (m[1], ops.tanh(m @ ops.transpose(m) + x)), MATRIX, id="a matrix as state"),
+        pytest.param(lambda c, x, a, b: (b, ops.tanh(a + x)), {"a": 3, "b": 3}, id="states change places"),
+        pytest.param(lambda c, x, h: ops.tanh(h + c.param("w", 3)), ONE, id="x is not used"),
+        pytest.param(lambda c, x, h: (ops.normal(0, 1, 3), ops.uniform(0, 1, 3)), ONE, id="noise alone"),
+        pytest.param(lambda c, x, h: (h[1:], ops.concat([h[1:], x[:1]])), ONE, id="a shift register"),
+        pytest.param(weight_normalised, ONE, id="weight normalisation"),
+        pytest.param(lambda c, x, h: ops.linear(h, c.param("v", (3, 3)) * np.tri(3)) + x, ONE, id="a mask"),
+        pytest.param(lambda c, x, h: ops.tanh(c.param("v", (3, 3)) @ h + x @ c.param("u", (3, 3))), ONE, id="@"),
+        pytest.param(lambda c, x, h: ops.tanh(c.param("v", (3, 3)) @ c.param("w", 3) + x + h), ONE, id="@ before"),
+        pytest.param(lambda c, x, h: ops.tanh(ops.linear(x, np.tri(3)) + h), ONE, id="a constant weight"),
+        pytest.param(lambda c, x, m: ops.tanh(c.param("v", (3, 3)) @ m + x), MATRIX, id="a parameter times a matrix"),
+        pytest.param(lambda c, x, h: c.param("v", (3, 3))[ops.argmax(x)] + h, ONE, id="a row of a parameter"),
+        pytest.param(lambda c, x, m: (m[ops.argmax(x)], ops.tanh(m + x)), MATRIX, id="a row of a state"),
+        pytest.param(lambda c, x, h: ops.take(np.arange(3.0), ops.argsort(x)) + h, ONE, id="ranks"),
+        pytest.param(lambda c, x, h: ops.linear(x, c.param("v", (2, 3, 3))[1]) + h, ONE, id="a part of rank 3"),
+        pytest.param(lambda c, x, h: ops.select(np.array([True, False, True]), x, h), ONE, id="truth values"),
+    ],
+)
+def test_what_a_step_may_be(body, state):
+    check_cell(Simple(body, state), cases=2, simd=False, verbose=False)
+
+
+def test_bounds_are_kept_by_optimizers():
+    cell = Simple(lambda c, x, h: ops.tanh(c.param("u", 3, init=0.9, bound=1.0) * h + x), ONE)
+    layer = rnnrs.Recurrent(cell, seed=0)
+    x = np.ones((4, 5, 3))
+    _, gradients = layer.value_and_grad(x, 2 * x, loss="mse")
+    rnnrs.optim.SGD(1e6).step(layer, gradients)
+    assert (np.abs(layer.state_dict()["u_l0"]) == 1.0).all()
+    for bound in (0.0, -1.0, float("nan")):
+        with pytest.raises(rnnrs.InvalidValueError, match="bound"):
+            rnnrs.Recurrent(Simple(lambda c, x, h, b=bound: c.param("u", 3, bound=b) * h, ONE))
+
+
 def test_the_summary_names_the_cell(capsys):
     rnnrs.Sequential(rnnrs.Recurrent(Everything(4)), rnnrs.Linear(3, 2)).summary()
     assert re.search(r"0 +Everything +\(N, T, 3\)", capsys.readouterr().out)
@@ -271,7 +341,9 @@ def test_parameters_start_as_said():
             self.b = self.param("b", (100, 10), init=rnnrs.init.Uniform(3.0))
 
         def step(self, x, h):
-            z = self.linear("z", x, h, bias=rnnrs.init.Constant(-1.0))
+            z = self.linear("z", x, h, bias=rnnrs.init.Constant(-1.0)) + self.param(
+                "e", (), init=rnnrs.init.Between(7, 8)
+            )
             return z + ops.sum(self.a) + ops.sum(self.b) + self.param("c", init=0.5) * self.param("d", (2,))[0]
 
     values = rnnrs.Recurrent(Cell(), seed=0).state_dict()
@@ -280,8 +352,10 @@ def test_parameters_start_as_said():
     assert (values["z.bias_l0"] == -1.0).all()
     assert 0.15 < np.abs(values["z.weight_x_l0"]).max() < 0.2
     assert values["c_l0"] == 0.5
+    assert 7 <= values["e_l0"] < 8
     assert np.abs(values["d_l0"]).max() < 0.2
     assert repr(rnnrs.init.Normal(2.0)) == "Normal(2.0)"
+    assert repr(rnnrs.init.Between(0, 2)) == "Between(0.0, 2.0)"
     assert rnnrs.init.Normal(2.0) == rnnrs.init.Normal(2) != rnnrs.init.Uniform(2.0)
     for wrong in (rnnrs.init.Normal, rnnrs.init.Uniform):
         with pytest.raises(rnnrs.InvalidValueError, match="at least 0"):

@@ -17,7 +17,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import cells, init, ops
+from . import cells, init
 from ._cell import Cell
 from ._core import (
     DtypeError,
@@ -41,7 +41,7 @@ from ._stream import Stream
 from ._tape import Gradients, Tape
 
 if TYPE_CHECKING:
-    from . import callbacks, losses, metrics, optim, schedules, testing
+    from . import callbacks, losses, metrics, ops, optim, schedules, testing
 
 __all__ = [
     "BatchNorm",
@@ -85,11 +85,11 @@ __all__ = [
     "testing",
 ]
 
-_LAZY = {"callbacks", "losses", "metrics", "optim", "schedules", "testing"}
+_LAZY = {"callbacks", "losses", "metrics", "ops", "optim", "schedules", "testing"}
 
 
 def __getattr__(name: str) -> ModuleType:
-    # What only training needs is imported when training is.
+    # What only training or writing a cell needs is imported when it is asked for.
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -188,11 +188,13 @@ class Cell(Definition):
         self._ready("param")
         if given is not None:
             return init.resolve(given).spec
-        return init.Uniform(self._default_size("init") ** -0.5).spec
+        return init.Uniform(self._default_size("init of a parameter") ** -0.5).spec
 
     def _default_size(self, what: str) -> int:
         if not self._states:
-            raise _lines.error(InvalidValueError, f"{what}: expected a size where there is no state, got none")
+            raise _lines.error(
+                InvalidValueError, f"{what}: expected to be said where there is no state to follow, got none"
+            )
         return int(np.prod(next(iter(self._states.values()))))
 
     @cached_property

@@ -46,8 +46,7 @@ def _at(value: Symbol, keys: tuple[Any, ...]) -> Symbol:
             return ops.pick(value, index)
         if not value.varies:
             return ops.gather(value, index)
-        index = _symbols.apply("reshape", index, shape=(1,))
-        return _symbols.reshape(ops.take(value, index), value.shape[1:])
+        return ops.matmul(ops.one_hot(index, value.shape[0]), value)
     return ops.take(value, index)
 
 

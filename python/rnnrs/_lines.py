@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import linecache
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -67,6 +64,10 @@ def without_our_frames(raised: BaseException) -> BaseException:
 
 def of_return(function: Callable[..., Any]) -> str:
     """Where a function returns, if in one place only, else where it begins: ``file:line``."""
+    import ast
+    import inspect
+    import textwrap
+
     code = inspect.unwrap(function).__code__
     line = code.co_firstlineno
     try:

@@ -37,9 +37,7 @@ class Trace:
         self._counts[what] = self._counts.get(what, -1) + 1
         return self._counts[what]
 
-    def param(
-        self, name: str, shape: Shape, init: str, bound: float | None = None, line: str | None = None
-    ) -> Symbol:
+    def param(self, name: str, shape: Shape, init: str, bound: float | None = None, line: str | None = None) -> Symbol:
         """A new parameter."""
         if name in self.params:
             raise error(
