@@ -27,15 +27,15 @@ class Recurrent(Layer):
             (Gal and Ghahramani 2016), in training; a cell of rnnrs.cells may say it, too.
         zoneout: the probability with which a unit of a state keeps its old value for a step, in training; outside of it
             p * old + (1 - p) * new (Krueger et al. 2016).
-        scan: "loop" runs time step by step. "parallel" cuts sequences of more than 256 steps into segments that run side
-            by side (Blelloch 1990), for cells whose recurrence is linear in the state, element by element (MinGRU,
+        scan: "loop" runs time step by step. "parallel" cuts sequences of more than 256 steps into segments that run
+            side by side (Blelloch 1990), for cells whose recurrence is linear in the state, element by element (MinGRU,
             MinLSTM, SRU, QRNN, LRU, IndRNN with the identity, a cell of one's own); it pays where there are more cores
             than rows. Results have the same bits for any number of threads and on every processor, and differ from
             those of the loop by rounding.
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
-        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer sees
-            all below; not with ``residual``.
+        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer
+            sees all below; not with ``residual``.
         batch_norm: ``BatchNorm`` between the layers; its parameters are ``bn_weight_l0``, ``bn_bias_l0``,
             ``bn_running_mean_l0``, ``bn_running_var_l0`` above the first layer, and so on.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".

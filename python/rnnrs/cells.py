@@ -1,8 +1,9 @@
 """Cells by their options: what ``rnnrs.Recurrent`` is told to stack, reverse and run over time.
 
-The classes are made from the engine's table of cells, where the equations stand. All cells take ``recurrent_dropout``, one Bernoulli mask a sequence and unit
-on h(t-1) where it enters the recurrent product (Gal and Ghahramani 2016), and ``zoneout``, the probability with which
-a unit of the state keeps its old value for a step (Krueger et al. 2016; in evaluation p * old + (1 - p) * new).
+The classes are made from the engine's table of cells, where the equations stand. All cells take ``recurrent_dropout``,
+one Bernoulli mask a sequence and unit on a state where it enters a product with a weight (Gal and Ghahramani 2016), and
+``zoneout``, the probability with which a unit of the state keeps its old value for a step (Krueger et al. 2016; in
+evaluation p * old + (1 - p) * new).
 """
 
 from __future__ import annotations
@@ -62,8 +63,7 @@ def _class(cell: dict[str, Any]) -> type[CellSpec]:
         if option["doc"].strip():
             text = " ".join(option["doc"].split())
             about.append(textwrap.fill(f"{option['name']}: {text}", 112, subsequent_indent="    "))
-    for option in ("recurrent_dropout", "zoneout"):
-        parameters.append(inspect.Parameter(option, named, default=0.0))
+    parameters += [inspect.Parameter(option, named, default=0.0) for option in ("recurrent_dropout", "zoneout")]
     signature = inspect.Signature(parameters)
 
     def __init__(self: CellSpec, *args: Any, **options: Any) -> None:
