@@ -83,5 +83,6 @@ globals().update(_CLASSES)
 __all__ = ["CellSpec", *_CLASSES]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
 
-    def __getattr__(name: str) -> type[CellSpec]: ...
+    def __getattr__(name: str) -> Callable[..., CellSpec]: ...
