@@ -75,3 +75,8 @@ def test_importing_is_quick(run_script):
     """rnnrs costs less than a tenth of a second beyond NumPy."""
     code = "import time, numpy\nbegan = time.perf_counter()\nimport rnnrs\nprint(time.perf_counter() - began)\n"
     assert min(float(run_script(code)) for _ in range(3)) < 0.1
+
+
+def test_the_cell_that_is_shown_is_the_cell():
+    shown = re.search(r"^```rust,ignore\n(.*?)^```", (ROOT / "docs/adding-a-cell.md").read_text("utf-8"), re.M | re.S)
+    assert shown[1] == (ROOT / "rust/src/cells/mgu.rs").read_text("utf-8")

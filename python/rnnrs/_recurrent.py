@@ -34,8 +34,8 @@ class Recurrent(Layer):
             those of the loop by rounding.
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
-        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer sees
-            all below; not with ``residual``.
+        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer
+            sees all below; not with ``residual``.
         batch_norm: ``BatchNorm`` between the layers; its parameters are ``bn_weight_l0``, ``bn_bias_l0``,
             ``bn_running_mean_l0``, ``bn_running_var_l0`` above the first layer, and so on.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".

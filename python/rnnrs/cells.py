@@ -1,7 +1,7 @@
 """Cells by their options: what ``rnnrs.Recurrent`` is told to stack, reverse and run over time.
 
 The classes are made from the engine's table of cells, where the equations stand. All cells take ``recurrent_dropout``,
-one Bernoulli mask a sequence and unit on h(t-1) where it enters the recurrent product (Gal and Ghahramani 2016), and
+one Bernoulli mask a sequence and unit on a state where it enters a product with a weight (Gal and Ghahramani 2016), and
 ``zoneout``, the probability with which a unit of the state keeps its old value for a step (Krueger et al. 2016; in
 evaluation p * old + (1 - p) * new).
 """
@@ -84,5 +84,6 @@ globals().update(_CLASSES)
 __all__ = ["CellSpec", *_CLASSES]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
 
     def __getattr__(name: str) -> Callable[..., CellSpec]: ...

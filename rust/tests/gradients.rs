@@ -27,6 +27,13 @@ fn stacks_and_directions() {
         check(&recurrent(cell, "", r#""num_layers":2"#), 3, Some(&[19, 4, 18]), None);
         check(&recurrent(cell, "", r#""num_layers":2,"bidirectional":true"#), 3, Some(&[7, 0, 19]), Some(16));
         check(&recurrent(cell, "", r#""num_layers":3,"residual":true"#), 3, None, Some(16));
+        check(&recurrent(cell, "", r#""num_layers":3,"dense":true"#), 3, None, None);
+        check(
+            &recurrent(cell, "", r#""num_layers":2,"dense":true,"bidirectional":true"#),
+            3,
+            Some(&[7, 0, 19]),
+            Some(16),
+        );
     }
 }
 

@@ -142,8 +142,11 @@ impl Builder {
     }
 
     /// Values one after the other along an axis.
-    pub fn concat(&self, values: &[Value<'_>], axis: usize) -> Value<'_> {
-        self.apply(p::Concat { axis }, values)
+    pub fn concat<'b>(&'b self, values: &[Value<'b>], axis: usize) -> Value<'b> {
+        match values {
+            [one] if one.ty().shape.len() > axis => *one,
+            _ => self.apply(p::Concat { axis }, values),
+        }
     }
 
     /// Applies a primitive; an equal node is used again. After an error the first argument is returned, so that the

@@ -206,7 +206,8 @@ impl<'b> Value<'b> {
 
     /// Elements `from..to` along an axis.
     pub fn slice_axis(self, axis: usize, from: usize, to: usize) -> Value<'b> {
-        self.unary(p::Slice { from, to, axis })
+        let all = from == 0 && self.ty().shape.get(axis) == Some(&to);
+        if all { self } else { self.unary(p::Slice { from, to, axis }) }
     }
 
     /// This as elements `before..` of `total`, zero elsewhere.

@@ -1,9 +1,11 @@
 //! Layers: what a model is made of, each lowered to graphs that run one behind the other.
 
+mod block;
 mod build;
 mod spec;
 mod stateless;
 
-pub use build::{BatchNorm, Block, Chain, InputKind, Skip, StateInfo, build};
+pub use block::{BatchNorm, Block, Skip};
+pub use build::{Chain, InputKind, StateInfo, build};
 pub use spec::{Layer, Spec};
 pub use stateless::loss_graph;
