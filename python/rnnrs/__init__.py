@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from . import callbacks, losses, metrics, ops, optim, schedules, testing
 
 __all__ = [
-    "BatchNorm",
     "GRU",
     "LSTM",
     "RNN",
+    "BatchNorm",
     "Cell",
     "Dropout",
     "DtypeError",

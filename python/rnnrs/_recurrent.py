@@ -34,8 +34,8 @@ class Recurrent(Layer):
             those of the loop by rounding.
         residual: each layer adds its input to its output, for which they must have the same width; only the first of
             several may have another, and then adds nothing.
-        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer sees
-            all below; not with ``residual``.
+        dense: each layer's output is its input and its result side by side (Huang et al. 2017), so that every layer
+            sees all below; not with ``residual``.
         batch_norm: ``BatchNorm`` between the layers; its parameters are ``bn_weight_l0``, ``bn_bias_l0``,
             ``bn_running_mean_l0``, ``bn_running_var_l0`` above the first layer, and so on.
         dtype: "float32" (also when None, unless a Sequential says otherwise) or "float64".
@@ -73,7 +73,9 @@ class Recurrent(Layer):
         regularisation = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout}
         layer = {
             "layer": "recurrent",
-            **cell._layer(num_layers, 2 if bidirectional else 1, regularisation),
+            **cell._layer(
+                num_layers, lambda x, y: (x if dense else 0) + (2 * y if bidirectional else y), regularisation
+            ),
             "num_layers": num_layers,
             "bidirectional": bidirectional,
             "dropout": dropout,
