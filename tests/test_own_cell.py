@@ -123,6 +123,11 @@ def test_layers_above_take_the_width_below():
     assert y.shape == (4, 2, 10)
     assert h.shape == (6, 2, 5)
 
+    for directions in (1, 2):
+        layer = rnnrs.Recurrent(MGU(3, 5), num_layers=3, bidirectional=directions == 2, dense=True, seed=0)
+        assert layer.state_dict()["f.weight_x_l2"].shape == (5, 3 + 2 * 5 * directions)
+        assert layer(np.zeros((4, 2, 3)))[0].shape == (4, 2, 3 + 3 * 5 * directions)
+
     class Fixed(rnnrs.Cell):
         def __init__(self, width):
             super().__init__(input=3, state={"h": width})

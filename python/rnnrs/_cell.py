@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _arrays, _lines, _numbers, _symbols, cells, init
 from ._core import DtypeError, Error, InvalidValueError, ShapeError, UnsupportedError
-from ._definition import Definition
+from ._definition import Above, Definition
 from ._spec import LayerSpec
 from ._symbols import Shape, Symbol, Trace
 
@@ -272,11 +272,11 @@ class Cell(Definition):
     def _graph(self) -> str:
         return self._traced.graph
 
-    def _layer(self, num_layers: int, directions: int, regularisation: dict[str, float]) -> LayerSpec:
+    def _layer(self, num_layers: int, above: Above, regularisation: dict[str, float]) -> LayerSpec:
         graphs = [json.loads(self._traced.graph)]
         cell = self
         for _ in range(1, num_layers):
-            cell = cell._with_input(directions * cell._traced.width)
+            cell = cell._with_input(above(int(np.prod(cell._input)), cell._traced.width))
             graphs.append(json.loads(cell._traced.graph))
         return {"cell": _OWN, "options": regularisation, "graphs": graphs}
 
@@ -321,7 +321,7 @@ class StoredCell(Definition):
     def _graph(self) -> str:
         return json.dumps(self.graphs[0])
 
-    def _layer(self, num_layers: int, _directions: int, regularisation: dict[str, float]) -> LayerSpec:
+    def _layer(self, num_layers: int, _above: Above, regularisation: dict[str, float]) -> LayerSpec:
         if num_layers not in (1, len(self.graphs)):
             raise UnsupportedError(
                 f"num_layers: expected {len(self.graphs)}, as {self.name} was saved (its class makes others), "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _lines, _symbols
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ._spec import LayerSpec
 
 
+Above = Callable[[int, int], int]
+"""Given a layer's width of x and its cell's width of y, the width of x of the layer above."""
+
+
 class Definition:
     """A cell by its definition: what ``rnnrs.Recurrent`` runs over sequences."""
 
@@ -23,7 +28,7 @@ class Definition:
         """The graph as JSON, in the form of files."""
         raise NotImplementedError
 
-    def _layer(self, num_layers: int, directions: int, regularisation: dict[str, float]) -> LayerSpec:
+    def _layer(self, num_layers: int, above: Above, regularisation: dict[str, float]) -> LayerSpec:
         """The cell's part in the specification of a recurrent layer."""
         raise NotImplementedError
 

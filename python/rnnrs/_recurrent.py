@@ -73,7 +73,9 @@ class Recurrent(Layer):
         regularisation = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout}
         layer = {
             "layer": "recurrent",
-            **cell._layer(num_layers, 2 if bidirectional else 1, regularisation),
+            **cell._layer(
+                num_layers, lambda x, y: (x if dense else 0) + (2 * y if bidirectional else y), regularisation
+            ),
             "num_layers": num_layers,
             "bidirectional": bidirectional,
             "dropout": dropout,

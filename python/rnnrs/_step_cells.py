@@ -17,7 +17,7 @@ class StepCell(Parameterised):
     """A cell on its own: ``state = cell(x_t, state)``."""
 
     def __init__(self, cell: Definition, *, dtype: str | None = None, seed: int | None = None) -> None:
-        layer = {"layer": "recurrent", **cell._layer(1, 1, {}), "suffix": False}
+        layer = {"layer": "recurrent", **cell._layer(1, lambda _, width: width, {}), "suffix": False}
         self._make([layer], prefix=False, dtype=dtype, seed=seed)
 
     @staticmethod

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, _spec
 from ._core import InvalidValueError
-from ._definition import Definition
+from ._definition import Above, Definition
 
 
 class CellSpec(Definition):
@@ -43,7 +43,7 @@ class CellSpec(Definition):
     def _graph(self) -> str:
         return _core.cell_graph(self.name, _spec.dumps(self.options))
 
-    def _layer(self, _num_layers: int, _directions: int, regularisation: dict[str, float]) -> _spec.LayerSpec:
+    def _layer(self, _num_layers: int, _above: Above, regularisation: dict[str, float]) -> _spec.LayerSpec:
         options = dict(self.options)
         for name, value in regularisation.items():
             if value and options.get(name, value) not in (0.0, value):
