@@ -20,6 +20,8 @@ __all__ = [
     "Tape",
     "UnsupportedError",
     "__version__",
+    "cell_graph",
+    "cell_table",
     "cells",
     "error_variants",
     "get_num_threads",
