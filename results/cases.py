@@ -64,9 +64,9 @@ def _counting(found: Sequence[Figures]) -> str:
     accept = sum(figures["accepts"] for figures in found)
     alone = sum(figures["accepts"] and figures["refuses"] for figures in found)
     return (
-        f"{accept} of {len(found)} accept it, {alone} refuse all else; right among the trained n: "
-        f"{mean(figures['trained'] for figures in found):.0%}; greatest n right: "
-        f"{_listed([figures['greatest'] for figures in found])}"
+        f"{accept} of {len(found)} runs accept it{f', {alone} of them refuse all else' if accept else ''}; right among "
+        f"the trained n: {mean(figures['trained'] for figures in found):.0%}; greatest n right: "
+        f"{', '.join(str(figures['greatest']) for figures in found)}"
     )
 
 

@@ -19,20 +19,21 @@ def _figure(rows: int, columns: int, size: tuple[float, float], **options: Any) 
     """A figure of its own, without matplotlib's global state, and its axes in an array."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    figure = Figure(figsize=size, dpi=90, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def counting(found: Found) -> Figure:
     """The ten units of one network of each row while it reads a long word."""
     columns = -(-len(found) // 2)
-    figure, axes = _figure(2, columns, (2.3 * columns, 4.4))
+    figure, axes = _figure(2, columns, (1.9 * columns, 3.7))
     for place, (row, runs) in zip(axes.flat, found, strict=False):
         trace = _best(runs)["trace"]
         for unit in trace["units"]:
             place.plot(trace["steps"], unit, linewidth=1)
         place.set_title(row.what, fontsize="x-small")
         place.tick_params(labelsize="x-small")
+        place.locator_params(nbins=4)
     for place in axes.flat[len(found) :]:
         place.set_visible(False)
     for place in axes[:, 0]:

@@ -39,7 +39,7 @@ def _section(store: Store, case: Case, folder: Path) -> str:
     ]
     missing = [row.what for row in case.rows if not _found(store, row)]
     picture = folder / f"results-{case.name}.png"
-    PICTURES[case.name](found).savefig(picture)
+    PICTURES[case.name](found).savefig(picture, pil_kwargs={"optimize": True})
     return "\n".join(
         [
             f"## {case.title}",
