@@ -65,8 +65,8 @@ class Terms(rnnrs.Cell):
         (lambda c, x, h: ops.outer(x, h) @ x, "(x * h) x", None),
         (
             lambda c, x, h: ops.solve(c.param("a", (3, 3)), x),
-            "solve(a, x, transposed=False)",
-            r"\operatorname{solve}\left(a, x, transposed=False\right)",
+            "solve(a, x)",
+            r"\operatorname{solve}\left(a, x\right)",
         ),
         (lambda c, x, h: x * np.array([1.0, 2.0, 0.5]), "x * v1", r"x \odot v_{1}"),
         (lambda c, x, h: ops.dropout(x, 0.5), "x * bernoulli(probability=0.5, value=2.0)", None),

@@ -213,7 +213,8 @@ class _Writer:
         return self._call(node.kind, node.args, node), _ATOM
 
     def _call(self, function: str, args: list[int], node: Node) -> str:
-        shown = {k: v for k, v in node.attributes.items() if k not in ("label", "shape", "per_sequence")}
+        hidden = ("label", "shape", "per_sequence")
+        shown = {k: v for k, v in node.attributes.items() if k not in hidden and v is not False}
         return self._style.call(function, [self._at(arg) for arg in args] + [f"{k}={v}" for k, v in shown.items()])
 
     def _times(self, a: int, b: int) -> str:
