@@ -279,6 +279,7 @@ def cases(draw, configuration, **fixed):
         "zoneout": draw(st.sampled_from([0.0, 0.0, 0.2])),
     }
     drawn |= fixed
+    drawn["num_layers"] = configuration.num_layers(drawn["num_layers"])
     if drawn["unbatched"]:
         drawn |= {"lengths": None, "batch": 1}
     case = CellCase(configuration=configuration, **drawn)
@@ -291,11 +292,12 @@ def cases(draw, configuration, **fixed):
 
 def random_options(configuration):
     """Zoneout and both dropouts, as far as the cell takes them, at least one of them at work."""
-    p = st.sampled_from([0.0, 0.25, 0.5])
+    p, none = st.sampled_from([0.0, 0.25, 0.5]), st.just(0.0)
+    layers = configuration.num_layers(2)
     return (
-        st.tuples(p, p if configuration.drops else st.just(0.0), p)
+        st.tuples(p if layers > 1 else none, p if configuration.drops else none, p)
         .filter(any)
-        .map(lambda t: {"dropout": t[0], "recurrent_dropout": t[1], "zoneout": t[2], "num_layers": 2})
+        .map(lambda t: {"dropout": t[0], "recurrent_dropout": t[1], "zoneout": t[2], "num_layers": layers})
     )
 
 

@@ -78,6 +78,10 @@ class Configuration:
         heads = self.options.get("heads", 1)
         return -(-max(wanted, least) // heads) * heads
 
+    def num_layers(self, wanted):
+        """The layers of a stack: time comes to the first alone."""
+        return 1 if self.options.get("timestamps") else wanted
+
     def input_size(self, wanted):
         """The least input size from `wanted` on that makes sense with the options: time needs a feature of its own."""
         return max(wanted, 2 if self.options.get("timestamps") else 1)

@@ -65,7 +65,7 @@ def test_a_stack_is_its_layers_one_after_the_other(configuration, data):
     tape = model.record(case.x, **case.given, training=False)
     directions = 2 if case.bidirectional else 1
     x, weights = case.x, model.state_dict()
-    for layer in range(3):
+    for layer in range(case.num_layers):
         one = case.but(num_layers=1, input_size=x.shape[-1])
         single = one.make(dtype=case.dtype)
         single.load_state_dict({name: weights[name.replace("_l0", f"_l{layer}")] for name in single.state_dict()})

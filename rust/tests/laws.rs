@@ -26,6 +26,8 @@ fn cases() -> impl Strategy<Value = Case> {
     sizes.prop_flat_map(|(which, inputs, hidden, layers, bidirectional, steps, rows, seed)| {
         let all = configurations(inputs, hidden);
         let configuration = all[which % all.len()].clone();
+        // Time reaches the first layer alone.
+        let layers = if configuration.options["timestamps"] == true { 1 } else { layers };
         proptest::collection::vec(0..=steps as i64, rows).prop_map(move |lengths| Case {
             configuration: configuration.clone(),
             inputs,

@@ -36,7 +36,7 @@ cell! {
         /// Whether each unit learns its own tau.
         learn_time_constants: bool = false,
         /// Whether the last feature of x is the time since the step before, at least 0, in units of dt: it then takes the
-        /// place of dt (multiplied by it).
+        /// place of dt (multiplied by it). A stack cannot have it: time would not reach the layers above.
         timestamps: bool = false,
         /// Whether there is a bias.
         bias: bool = true,

@@ -188,6 +188,12 @@ impl<E: Element> Builder<E> {
                         Some(graph) => cells::own(graph, options),
                         None if sublayer == 0 => cells::build(cell, options),
                         None => {
+                            if options["timestamps"] == json!(true) {
+                                // The width below holds no time.
+                                return Err(Error::Unsupported(format!(
+                                    "'{cell}': expected timestamps in the first layer alone, got a stack of {num_layers}"
+                                )));
+                            }
                             let mut options = options.clone();
                             options["input_size"] = json!(width);
                             cells::build(cell, &options)
