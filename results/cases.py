@@ -93,8 +93,10 @@ def counting() -> Case:
         [04_counting.py](../examples/04_counting.py)). Ten units learn to tell words from other strings,
         aⁿbⁿ with n < 100 and aⁿbⁿcⁿ with n < 50; asked are n = 1000 and n = 60. A network accepts where
         it says yes after the word's last symbol; it refuses all else where it says no after all others,
-        and after one and two symbols more. An n is right if both hold. The LSTM's forget gates begin
-        wide open (bias 16), the ReLU's recurrent weights with the identity. The picture shows the ten
+        and after one and two symbols more. An n is right if both hold. The ReLU's recurrent weights begin with
+        the identity, the LSTM's forget gates wide open: their bias, 16, was chosen among 0, 5, 10, 12
+        and 16 by how far aⁿbⁿ was counted, last with seeds 2 and 3, so those two runs are not
+        independent of it. The picture shows the ten
         units of the network of each row that counts furthest, reading the word that was asked.""",
         _counting,
         [
@@ -119,7 +121,8 @@ def reber() -> Case:
         [05_reber.py](../examples/05_reber.py)). Learned: of 256 strings that were trained and 256
         others all are right at every step. A string an update; a run ends after 102,400 strings. As in
         the paper the LSTM has no forget gates and its output gates begin with biases of -1 to -3. The
-        loss is the cross-entropy of each symbol, the mean over a string's steps.""",
+        loss is the cross-entropy of each symbol, the mean over a string's steps. With the rate 2 in place of
+        1 the LSTM learned it in 8 of the same 10 runs.""",
         _reber,
         [
             Row(
@@ -154,7 +157,8 @@ def adding() -> Case:
         closed (bias -6; the paper's -3 and -6). IndRNN's row is the task of Li et al. 2018, whose
         numbers are in [0, 1] and whose target is the sum: a constant answer has the mean squared error
         0.167, and learned means an error below 0.16 in all of the test sequences. Its first layer begins
-        silent but at marked steps, which is not the paper's beginning.""",
+        silent but at marked steps, which is not the paper's beginning, and its run was ended early, while
+        the loss still jumped.""",
         _adding,
         [
             Row(
