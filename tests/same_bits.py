@@ -75,7 +75,7 @@ def cell_cases(every_size):
                 configuration=configuration,
                 input_size=configuration.input_size(inputs),
                 hidden_size=configuration.hidden_size(hidden),
-                num_layers=1 + (k + j) % 2,
+                num_layers=configuration.num_layers(1 + (k + j) % 2),
                 bidirectional=(k // 2 + j) % 2 == 1,
                 steps=steps,
                 batch=batch,
