@@ -76,6 +76,7 @@ def train(
     seed: int = 1,
     epochs: int = 200,
     updates: int = 50,
+    falling: bool = False,
     path: Path | None = None,
 ) -> dict[str, Any]:
     """Trains until all test sequences are answered well; returns after how many sequences that was."""
@@ -92,7 +93,7 @@ def train(
     history = model.fit(
         data,
         loss="mse",
-        optimizer=rnnrs.optim.Adam(rate),
+        optimizer=rnnrs.optim.Adam(rate, schedule=rnnrs.schedules.Cosine(epochs * updates) if falling else None),
         epochs=epochs,
         clip_norm=0.2,
         seed=seed,
