@@ -59,7 +59,7 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
     text = [
         "# Speed",
         "",
-        "Written by `make bench`. One LSTM layer in float32, the same weights and data for all. Both sides of a row",
+        "Written by `make bench`. Networks in float32, the same weights and data for all. Both sides of a row",
         "ran in one process with the same number of threads, in turns, call by call, after their results had been",
         "compared. Times are milliseconds, median (minimum); the ratio of the medians says how many times as fast",
         "rnnrs is.",
