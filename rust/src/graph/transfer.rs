@@ -29,6 +29,7 @@ pub fn transfer(graph: &Graph) -> Result<Transfer> {
     if moving.windows(2).any(|pair| width(&pair[0]) != width(&pair[1])) {
         return Err(refusal(graph, "states of one shape, got several"));
     }
+    let feeds = graph.feeds_state();
     let builder = Builder::new(&graph.name);
     let map = rebuild(graph, &builder, |_, _, _, _| None);
     let mut first = None;
@@ -48,7 +49,7 @@ pub fn transfer(graph: &Graph) -> Result<Transfer> {
         }
         for id in 0..graph.nodes.len() {
             if tangents[id].is_none() {
-                tangents[id] = tangent(graph, &builder, &map, &tangents, id)?;
+                tangents[id] = tangent(graph, &builder, &map, &tangents, id, feeds[id])?;
             }
         }
         for (&i, &entry) in moving.iter().zip(&column) {
@@ -105,12 +106,14 @@ fn delays(graph: &Graph) -> (Vec<usize>, usize) {
 }
 
 /// The derivative of a node in the direction of the states' derivatives; none where it does not depend on them.
+/// `feeds` says whether a state depends on the node.
 fn tangent<'b>(
     graph: &Graph,
     b: &'b Builder,
     map: &[NodeId],
     tangents: &[Option<Value<'b>>],
     id: NodeId,
+    feeds: bool,
 ) -> Result<Option<Value<'b>>> {
     let node: &Node = &graph.nodes[id];
     let Op::Apply(primitive) = &node.op else { return Ok(None) };
@@ -140,11 +143,10 @@ fn tangent<'b>(
         "reshape" => Ok(of(0).map(|x| x.reshape(&node.ty.shape))),
         _ => Err(()),
     };
-    let feeds = graph.feeds_state();
     match made {
         Ok(tangent) => Ok(tangent),
         // What only the output sees may be anything.
-        Err(()) if !feeds[id] => Ok(None),
+        Err(()) if !feeds => Ok(None),
         Err(()) => {
             let what = format!(
                 "a recurrence that is linear in its states, element by element, got '{}' of one",
