@@ -1,12 +1,15 @@
-//! Looking into a model: its plan as text, and where the time goes.
+//! Looking into a model: its plan as text, its graphs as data, and where the time goes.
 
 use super::Model;
 use super::input::{Input, Sequence, Shape};
 use super::run::Pass;
 use crate::engine::{Batch, Carry, Draw, Sink, Stage, Stop, What};
 use crate::error::Result;
+use crate::graph::{expectation, to_json};
 use crate::kernels::Element;
-use crate::layers::Block;
+use crate::layers::{Block, Skip};
+use crate::plan::normal_form;
+use serde_json::{Value as Json, json};
 
 impl<E: Element> Model<E> {
     /// Where the time of a forward pass goes: seconds for each stage, one after the other over the whole sequence.
@@ -65,5 +68,31 @@ impl<E: Element> Model<E> {
         };
         self.chain.blocks.iter().flat_map(Block::stages).for_each(&mut stage);
         text
+    }
+
+    /// The model as data: its blocks, and of each stage the graph in the normal form that every plan is made from, and the
+    /// names of its parameters. Random nodes stand for themselves in training, else for their means.
+    pub fn definition(&self, training: bool) -> Result<Json> {
+        let stage = |stage: &Stage<E>| -> Result<Json> {
+            let graph = if training { stage.graph.clone() } else { expectation(&stage.graph)? };
+            let names: Vec<&str> = stage.params.iter().map(|&p| &self.chain.layout.slots[p].name[..]).collect();
+            Ok(json!({"path": stage.path, "params": names, "graph": to_json(&normal_form(&graph, &[])?.0)}))
+        };
+        let blocks = self.chain.blocks.iter().map(|block| {
+            let stages = block.stages().iter().map(stage).collect::<Result<Vec<_>>>()?;
+            Ok(match block {
+                Block::Causal(_) | Block::BatchNorm(_) => json!({"block": "causal", "stages": stages}),
+                Block::Bidirectional { skip, .. } => {
+                    let skip = match skip {
+                        Skip::None => "none",
+                        Skip::Residual => "residual",
+                        Skip::Dense => "dense",
+                    };
+                    json!({"block": "bidirectional", "stages": stages, "skip": skip})
+                }
+                Block::Last => json!({"block": "last"}),
+            })
+        });
+        Ok(json!({"blocks": blocks.collect::<Result<Vec<_>>>()?}))
     }
 }

@@ -256,6 +256,12 @@ impl Model {
         typed!(&self.inner, model => work(py, |_| Ok(model.explain())))
     }
 
+    /// The model's blocks and the normal forms of their graphs, as JSON.
+    #[pyo3(signature = (training=false))]
+    fn definition(&self, py: Python<'_>, training: bool) -> PyResult<String> {
+        typed!(&self.inner, model => work(py, |_| Ok(model.definition(training)?.to_string())))
+    }
+
     #[pyo3(signature = (x, lengths=None, batch_first=false))]
     fn profile(
         &self,
