@@ -23,21 +23,21 @@ MATURIN := $(BIN)/maturin develop --release --locked
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(CORE) $(VENV)/.extra-progress $(VENV)/.extra-plot  ## train on real text, show what was learned, stream it, save it, load it
+demo: $(CORE) $(VENV)/.extra-progress $(VENV)/.extra-plot $(VENV)/.export  ## train on real text, show what was learned, stream it, save it, load it
 	$(BIN)/rnnrs demo
 
-test: $(CORE) $(VENV)/.extra-test  ## all tests but those against torch
+test: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## all tests but those against torch
 	$(CARGO) test --locked --quiet
 	$(BIN)/python -m pytest -q -m "not torch"
 
-test-full: $(CORE) $(VENV)/.extra-test  ## the property tests at length
+test-full: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## the property tests at length
 	PROPTEST_CASES=4096 $(CARGO) test --locked --quiet
 	$(BIN)/python -m pytest -q -m "not torch" --hypothesis-profile=full
 
-test-torch: $(CORE) $(VENV)/.extra-test $(VENV)/.extra-torch  ## random configurations live against torch.nn
+test-torch: $(CORE) $(VENV)/.extra-test $(VENV)/.extra-torch $(VENV)/.export  ## random configurations live against torch.nn
 	$(BIN)/python -m pytest -q -m torch tests/torch_parity
 
-lint: $(CORE) $(VENV)/.extra-dev  ## rustfmt, clippy, ruff, mypy, stubtest
+lint: $(CORE) $(VENV)/.extra-dev $(VENV)/.export  ## rustfmt, clippy, ruff, mypy, stubtest
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features python --quiet -- -D warnings
@@ -71,6 +71,11 @@ $(VENV)/.tools:
 # The extension module, again whenever the sources are newer.
 $(CORE): $(RUST) pyproject.toml | $(VENV)/.tools
 	$(MATURIN)
+	@touch $@
+
+# The exporter, from where it stands.
+$(VENV)/.export: export/pyproject.toml | $(CORE)
+	$(BIN)/python -m pip install --quiet --editable ./export
 	@touch $@
 
 # An extra of pyproject.toml; the module is not built again, cargo sees that it is there.

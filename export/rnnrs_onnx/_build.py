@@ -59,6 +59,7 @@ class _Builder:
     def __init__(self, model: Any, options: Options) -> None:
         self._options = options
         self._core: _core.Model = model._native
+        self._metadata: dict[str, str] = model.metadata
         self._writer = Writer(options.dtype)
         self._layout = Layout.of(model)
         self._interface = Interface(self._core, self._layout)
@@ -95,6 +96,7 @@ class _Builder:
             {
                 "rnnrs.version": rnnrs.__version__,
                 "rnnrs.model": self._core.spec,
+                "rnnrs.metadata": json.dumps(self._metadata, sort_keys=True),
                 "rnnrs.export": json.dumps(self._options.__dict__, sort_keys=True),
             },
         )

@@ -234,11 +234,12 @@ class _Reader:
         """p, if the polynomial has the summands p c."""
         ratio = None
         for monomial, coefficient in c.items():
-            if monomial not in poly or np.any(coefficient != 1):
+            if monomial not in poly:
                 return None
-            if ratio is not None and not np.array_equal(ratio, poly[monomial]):
+            found = poly[monomial] / coefficient
+            if ratio is not None and not np.array_equal(ratio, found):
                 return None
-            ratio = poly[monomial]
+            ratio = found
         return ratio
 
     def _single(self, poly: Poly) -> Atom | None:

@@ -1,4 +1,4 @@
-"""The command line: rnnrs demo | train | sample | info."""
+"""The command line: rnnrs demo | train | sample | export | info."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ Recurrent neural networks, trained and streamed on the CPU.
                                       learn the characters of a text of yours
   rnnrs sample m.safetensors --start "Once"
                                       let the model go on writing
+  rnnrs export m.safetensors m.onnx   write it for onnxruntime: CPUs, CUDA, browsers
   rnnrs info m.safetensors            what is in a model's file
 """
 
@@ -32,6 +33,15 @@ same part. Ctrl-C ends training early and keeps what was learned.
 
 What the figures mean: a pass over the text is cut into --rows streams that are read side by side, --bptt characters an
 update; gradients do not reach further back, the state does. More --hidden units learn more and take longer.
+"""
+
+_EXPORT = """\
+Writes MODEL as a graph of ONNX, tells which operators were chosen and why, and compares its results with the engine's
+on random inputs: where they differ by more than rounding no file is written. Needs rnnrs-onnx (pip install
+"rnnrs[onnx]").
+
+Modes: 'sequence' takes whole sequences, 'step' one step with the states as inputs and outputs, for streaming, 'loop'
+generates, its outputs fed back.
 """
 
 
@@ -83,6 +93,22 @@ def _parser() -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.7, metavar="T", help="0: the likeliest; 1: as learned (default: 0.7)"
     )
     sample.add_argument("--seed", type=int, help="the same seed writes the same text")
+
+    export = _command(commands, "export", "write a model as ONNX", _EXPORT, run=_export)
+    export.add_argument("model", type=Path, metavar="MODEL", help="a model's file")
+    export.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write")
+    export.add_argument("--mode", choices=["sequence", "step", "loop"], default="sequence", help="default: sequence")
+    export.add_argument("--target", choices=["cpu", "cuda", "web"], default="cpu", help="default: cpu")
+    export.add_argument(
+        "--dtype", choices=["float32", "float64", "float16", "int8"], help="of the weights (default: the model's)"
+    )
+    export.add_argument("--lengths", action="store_true", help="with an input for the valid steps of each row")
+    export.add_argument("--zero-state", action="store_true", help="begin with zero states, which are then no inputs")
+    export.add_argument(
+        "--sample", choices=["random", "argmax"], default="random", help="of mode loop: how a token is chosen"
+    )
+    export.add_argument("--no-verify", action="store_true", help="write without comparing with the engine")
+    export.add_argument("--quiet", action="store_true", help="do not tell which operators were chosen, and why")
 
     info = _command(commands, "info", "what is in a model's file, and how it is computed", run=_info)
     info.add_argument(
@@ -206,6 +232,25 @@ def _sample(options: argparse.Namespace) -> int:
     model = _files.load(options.model)
     vocabulary = _text.Vocabulary.kept(model, options.model)
     _say(_charmodel.sample(model, vocabulary, options.start, options.length, options.temperature, options.seed))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from . import _files
+
+    report = _files.load(options.model).to_onnx(
+        options.out,
+        mode=options.mode,
+        target=options.target,
+        dtype=options.dtype,
+        lengths=options.lengths,
+        zero_state=options.zero_state,
+        sample=options.sample,
+        verify=not options.no_verify,
+    )
+    if not options.quiet:
+        _say(str(report))
+    _say(f"ONNX: {options.out}")
     return 0
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _arrays, _core, _seeds, _spec
-from ._core import InvalidValueError
+from ._core import InvalidValueError, UnsupportedError
 from ._states import StateForm
+
+if TYPE_CHECKING:
+    from rnnrs_onnx import Report
 
 Array = _arrays.Array
 
@@ -126,6 +129,83 @@ class Parameterised:
         from . import _files
 
         _files.save(self, path)
+
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        mode: str = "sequence",
+        target: str = "cpu",
+        dtype: str | None = None,
+        lengths: bool = False,
+        zero_state: bool = False,
+        noise: bool = False,
+        scan: str = "auto",
+        sample: str = "random",
+        verify: bool = True,
+        explain: bool = False,
+    ) -> Report:
+        """Writes the model as an ONNX file, which onnxruntime runs; needs ``pip install "rnnrs[onnx]"``.
+
+        A cell whose equations are those of ONNX's RNN, GRU or LSTM becomes that operator, any other a Scan, with large
+        products before and behind it. The file is compared with the engine before it takes the place of an older one.
+
+        Inputs and outputs, with dimensions "time" and "batch" that may vary:
+
+        - ``x``: as in a call of the model: (B, T, F) or (B, T) tokens for a Sequential, (T, B, F) for a recurrent layer
+          without batch_first; in mode "step" (B, F) or (B,).
+        - ``h``, ``c``, ...: the states before, by the cell's names for them, (num_layers * num_directions, B, width); in a
+          Sequential with the layer's number: ``1.h``. After the call they are ``h_next``, ``c_next``, ...
+        - ``lengths``: (B,) int64, if asked for.
+        - ``y``: the output.
+        - in mode "loop": ``start`` (B,) tokens or (B, F); ``steps``, an integer; for drawn tokens ``temperature`` and
+          ``noise.sample`` (steps, B), uniform in [0, 1), float64. ``y`` are the tokens (B, steps), or (B, steps, F).
+
+        Args:
+            path: of the file. What stands there is replaced only by a file that was written and checked.
+            mode: "sequence" runs whole sequences, "step" one step, "loop" generates, the output fed back.
+            target: "cpu", "cuda" or "web": which operators run well there.
+            dtype: "float32", "float64" or "float16" for weights, inputs and computation; "int8" for weights quantised by
+                onnxruntime's tools. None takes the model's.
+            lengths: with an input for the valid steps of each row, 0 to T.
+            zero_state: begin with zeros; then states are outputs only.
+            noise: draw what training draws (dropout, zoneout, the cell's own random numbers), from inputs
+                ``noise.<layer>.<label>``: (T, B, ...), or (B, ...) for one a sequence, uniform in [0, 1) or standard
+                normal. Without it their means stand in their place.
+            scan: for linear recurrences: "loop", "parallel" (all steps at once, by doubling), or "auto", the faster one.
+            sample: in mode "loop" how a token is chosen: "random" from softmax(y / temperature), or "argmax".
+            verify: compare with the engine on random inputs: |a - b| <= 1e-5 (1 + |b|) in float32, 1e-10 in float64, 1e-2
+                in float16. For int8 the difference is only reported.
+            explain: also print the report.
+
+        Returns:
+            A Report: the operators chosen and why, names, and how close the results are.
+
+        Raises:
+            UnsupportedError: rnnrs-onnx is not installed, or a mode that the model does not have.
+            InvalidValueError: an unknown option, or a parameter that is not finite.
+            rnnrs_onnx.ExportError: the results differ; nothing was written.
+        """
+        try:
+            import rnnrs_onnx
+        except ImportError as error:
+            raise UnsupportedError(
+                f'to_onnx: expected rnnrs-onnx to be installed, got "{error}": pip install "rnnrs[onnx]"'
+            ) from error
+        return rnnrs_onnx.export(
+            self,
+            path,
+            mode=mode,
+            target=target,
+            dtype=dtype,
+            lengths=lengths,
+            zero_state=zero_state,
+            noise=noise,
+            scan=scan,
+            sample=sample,
+            verify=verify,
+            explain=explain,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_parameters:,} parameters, {self.dtype})"

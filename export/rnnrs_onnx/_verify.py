@@ -1,0 +1,237 @@
+"""An exported model against the engine: random inputs of several lengths and batches, states that are not zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import rnnrs
+from numpy.typing import NDArray
+
+from ._build import Built
+from ._report import Parity
+
+Array = NDArray[Any]
+BOUNDS = {"float32": 1e-5, "float64": 1e-10, "float16": 1e-2}
+"""|a - b| / (1 + |b|)"""
+SIZES = ((1, 1), (5, 3), (18, 2))
+"""(steps, rows)"""
+BRANCHES = frozenset({"greater", "equal", "step", "floor", "sign", "argmax", "argsort"})
+"""Primitives whose results jump: near a jump, rounding decides."""
+_DRAWS = 4
+
+
+class ExportError(rnnrs.Error):
+    """An exported model that is not the model: nothing was written."""
+
+
+def verify(model: Any, built: Built, path: Path, *, quantised: bool = False) -> Parity:
+    """Checks a file, and compares its results with the engine's.
+
+    Raises:
+        ExportError: it differs by more than it may.
+    """
+    onnx.checker.check_model(str(path), full_check=True)
+    run = evaluator(path)
+    jumps = any(node.kind in BRANCHES for c in built.choices for node in c.stage.cell.nodes)
+    bound = max(BOUNDS[built.options.dtype], BOUNDS[model.dtype])
+    largest, count = 0.0, 0
+    if built.noises:
+        left_out = ("the results: with noise=True they depend on the numbers that are fed",)
+        return Parity(run.name, 0, 0.0, None, left_out)
+    sizes = SIZES if built.options.mode == "sequence" else ((1, 1), (1, 3), (6, 2))
+    left_out = list(run.refuses(built))
+    for steps, rows in sizes if not left_out else ():
+        for draw in range(_DRAWS if jumps else 1):
+            case = Case(model, built, steps, rows, draw)
+            error = case.error(run)
+            if quantised or error <= bound:
+                break
+        else:
+            raise ExportError(
+                f"export: expected results within {bound:g} of the engine's, got a difference of {error:.3g} with "
+                f"{steps} steps and {rows} rows under {run.name}; nothing was written"
+            )
+        largest, count = max(largest, error), count + 1
+    return Parity(run.name, count, largest, None if quantised else bound, tuple(left_out))
+
+
+class Case:
+    """Inputs for an exported model, and what the engine makes of them."""
+
+    def __init__(self, model: Any, built: Built, steps: int, rows: int, seed: int) -> None:
+        self._model, self._built = model, built
+        self._random = np.random.default_rng([steps, rows, seed])
+        self._steps, self._rows = steps, rows
+        self._dtype = np.dtype(built.options.dtype)
+        self.feeds: dict[str, Array] = {}
+        self.expected: dict[str, Array] = {}
+        states = self._states()
+        {"sequence": self._sequence, "step": self._step, "loop": self._loop}[built.options.mode](states)
+
+    def error(self, run: Evaluator) -> float:
+        """The largest |a - b| / (1 + |b|)."""
+        found = run(self.feeds)
+        largest = 0.0
+        for name, wanted in self.expected.items():
+            got = np.asarray(found[name], np.float64)
+            if got.shape != wanted.shape:
+                return float("inf")
+            with np.errstate(invalid="ignore"):
+                off = np.abs(got - wanted) / (1 + np.abs(wanted))
+            largest = max(largest, float(np.max(np.where(np.isnan(off), np.inf, off), initial=0.0)))
+        return largest
+
+    def _numbers(self, *shape: int) -> Array:
+        return self._random.normal(size=shape).astype(self._dtype)
+
+    def _x(self, *lead: int) -> Array:
+        interface = self._built.interface
+        if interface.tokens:
+            return self._random.integers(0, interface.features, lead)
+        return self._numbers(*lead, interface.features)
+
+    def _states(self) -> list[Array] | None:
+        """The states before, flat as the engine has them."""
+        core = self._model._native
+        if self._built.options.zero_state:
+            return None
+        flat: list[Array] = [np.empty(0)] * len(core.states)
+        for name, shape, members in self._built.interface.states:
+            value = self._numbers(*(self._rows if extent == "batch" else int(extent) for extent in shape))
+            self.feeds[name] = value
+            for place, member in enumerate(members):
+                part = value[place] if len(shape) == 3 else value
+                flat[member] = part.astype(self._model.dtype)
+        return flat
+
+    def _expect(self, y: Array, states: list[Array]) -> None:
+        self.expected["y"] = np.asarray(y, np.float64)
+        for name, shape, members in self._built.interface.states:
+            parts = [np.asarray(states[member], np.float64) for member in members]
+            self.expected[f"{name}_next"] = np.stack(parts) if len(shape) == 3 else parts[0]
+
+    def _native(self, x: Array) -> Array:
+        return x if x.dtype.kind == "i" else x.astype(self._model.dtype)
+
+    def _sequence(self, states: list[Array] | None) -> None:
+        batch_first = self._layout_batch_first()
+        x = self._x(*((self._rows, self._steps) if batch_first else (self._steps, self._rows)))
+        self.feeds["x"] = x
+        lengths = None
+        if self._built.options.lengths:
+            lengths = np.resize([self._steps, 0, (self._steps + 1) // 2], self._rows).astype(np.int64)
+            self.feeds["lengths"] = lengths
+        y, last = self._model._native.forward(self._native(x), states, lengths, batch_first)
+        self._expect(y, last)
+
+    def _layout_batch_first(self) -> bool:
+        [x] = [value for value in self._built.proto.graph.input if value.name == "x"]
+        return bool(x.type.tensor_type.shape.dim[0].dim_param == "batch")
+
+    def _step(self, states: list[Array] | None) -> None:
+        x = self._x(self._rows)
+        self.feeds["x"] = x
+        y, last = self._model._native.forward(self._native(x)[None], states)
+        self._expect(y[0] if self._model._native.output_steps else y, last)
+
+    def _loop(self, states: list[Array] | None) -> None:
+        self.feeds["start"] = x = self._x(self._rows)
+        self.feeds["steps"] = np.asarray(self._steps, np.int64)
+        options, tokens = self._built.options, self._built.interface.tokens
+        draws = self._random.random((self._steps, self._rows))
+        temperature = 0.7
+        if tokens and options.sample == "random":
+            self.feeds["noise.sample"] = draws
+            self.feeds["temperature"] = np.asarray(temperature, self._dtype)
+        core, made, current, after = self._model._native, [], self._native(x), states
+        for step in range(self._steps):
+            y, after = core.forward(current[None], after)
+            current = y[0]
+            if tokens:
+                random = options.sample == "random"
+                current = _drawn(y[0], temperature, draws[step]) if random else y[0].argmax(axis=-1)
+            made.append(current)
+        self._expect(np.stack(made, axis=1), after or [])
+
+
+def _drawn(y: Array, temperature: float, draws: Array) -> Array:
+    """Tokens from softmax(y / temperature) by their cumulative shares."""
+    scores = (y / np.asarray(temperature, y.dtype)).astype(np.float64)
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1)
+    below = shares <= draws[:, None] * shares[:, -1:]
+    return np.asarray(below.sum(axis=-1).clip(max=y.shape[-1] - 1), np.int64)
+
+
+class Evaluator:
+    """What runs an exported model."""
+
+    name = ""
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        raise NotImplementedError
+
+    def refuses(self, built: Built) -> Iterator[str]:  # noqa: ARG002
+        """What it cannot run, and why."""
+        return iter(())
+
+
+class Runtime(Evaluator):
+    """onnxruntime on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.name = f"onnxruntime {onnxruntime.__version__}"
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        return dict(zip(self._outputs, self._session.run(None, feeds), strict=True))
+
+
+class Reference(Evaluator):
+    """onnx's own evaluator in Python: slow, and without some of what operators can do."""
+
+    name = f"onnx {onnx.__version__} ReferenceEvaluator"
+
+    def __init__(self, path: Path) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        self._session = ReferenceEvaluator(str(path))
+        self._outputs = self._session.output_names
+
+    def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        return dict(zip(self._outputs, self._session.run(None, feeds), strict=True))
+
+    def refuses(self, built: Built) -> Iterator[str]:
+        """It ignores sequence_lens and activations of the operators, and refuses a Scan that runs backwards."""
+        kinds = {choice.form for choice in built.choices}
+        for node in built.proto.graph.node:
+            if node.op_type in ("RNN", "GRU", "LSTM"):
+                names = {attribute.name for attribute in node.attribute}
+                if built.options.lengths:
+                    yield f"{node.op_type} with lengths, which this evaluator ignores"
+                elif "activations" in names:
+                    yield f"{node.op_type} with activations, which this evaluator ignores"
+                elif any(a.name == "direction" and a.s != b"forward" for a in node.attribute):
+                    yield f"{node.op_type} that reads backwards, which this evaluator does not do"
+        if "Scan" in kinds:
+            for node in built.proto.graph.node:
+                for attribute in node.attribute:
+                    if attribute.name == "scan_input_directions" and any(attribute.ints):
+                        yield "a Scan that reads backwards, which this evaluator refuses"
+
+
+def evaluator(path: Path) -> Evaluator:
+    """onnxruntime where it is installed."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return Reference(path)
+    return Runtime(path)
