@@ -7,6 +7,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
 import rnnrs
 from onnx import TensorProto, helper
@@ -75,9 +76,11 @@ class _Builder:
 
     def build(self) -> Built:
         {"sequence": self._sequence, "step": self._step, "loop": self._loop}[self._options.mode]()
-        for name, (_, shape, per_sequence) in self._noises.items():
+        for name, (kind, shape, per_sequence) in self._noises.items():
             lead = ["time"] if self._options.mode == "sequence" and not per_sequence else []
-            self._inputs.append(self._info(name, [*lead, "batch", *shape]))
+            dtype = self._noise_dtype(kind)
+            elem_type = helper.np_dtype_to_tensor_dtype(dtype)
+            self._inputs.append(helper.make_tensor_value_info(name, elem_type, [*lead, "batch", *shape]))
         graph = self._writer.graph("rnnrs", self._inputs, self._outputs)
         functions = self._writer.functions()
         opsets = [helper.make_opsetid("", OPSET)]
@@ -306,6 +309,10 @@ class _Builder:
 
     # Inputs and outputs
 
+    def _noise_dtype(self, kind: str) -> np.dtype[Any]:
+        """Of an input of random numbers: at least float32 where they are compared with a probability."""
+        return np.promote_types(self._writer.dtype, np.float32) if kind == "bernoulli" else self._writer.dtype
+
     def _info(self, name: str, shape: Several[int | str]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, self._writer.elem_type, list(shape))
 
@@ -354,7 +361,7 @@ class _Builder:
 
         def noise(label: str, shape: tuple[int, ...], kind: str, per_sequence: bool) -> str:
             name = f"noise.{path}.{label}"
-            self._noises[name] = ("normal" if kind == "normal" else "uniform", shape, per_sequence)
+            self._noises[name] = (kind, shape, per_sequence)
             if self._options.mode != "sequence" or not per_sequence:
                 return name
             steps = writer.op("Shape", "x", start=int(self._layout.batch_first), end=1 + int(self._layout.batch_first))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnnrs import _core, _nodes
 
 Array = NDArray[Any]
+RANDOM = ("bernoulli", "uniform", "normal")
 
 
 class Cell:
@@ -32,8 +33,12 @@ class Cell:
     @cached_property
     def varies(self) -> list[bool]:
         """Whether a node depends on more than parameters and constants."""
-        random = ("bernoulli", "uniform", "normal")
-        return self._forward(lambda kind: kind in ("input", "state", *random))
+        return self._forward(lambda kind: kind in ("input", "state", *RANDOM))
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws random numbers."""
+        return any(self.nodes[index].kind in RANDOM for index in self.needed)
 
     @cached_property
     def stateful(self) -> list[bool]:

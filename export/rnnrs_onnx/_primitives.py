@@ -305,8 +305,10 @@ _eliminate()
 
 
 def _bernoulli(c: Call) -> str:
-    a = c.node.attributes
-    return str(c.op("Mul", c.as_number(c.op("Less", _noise(c), c.number(a["probability"]))), c.number(a["value"])))
+    # Compared in at least float32: float16 is too coarse for a probability.
+    a, single = c.node.attributes, c.scope.writer.dtype == np.float16
+    probability = c.scope.writer.single(a["probability"]) if single else c.number(a["probability"])
+    return str(c.op("Mul", c.as_number(c.op("Less", _noise(c), probability)), c.number(a["value"])))
 
 
 def _uniform(c: Call) -> str:

@@ -18,7 +18,8 @@ def write(
 ) -> tuple[str, list[str]]:
     """Writes a stage. `states` (B, width) are those before; returns y (T, B, width) and the states after."""
     cell, writer = stage.cell, sequence.writer
-    flip = reverse and sequence.lengths is not None
+    # Random numbers come in the order in which a direction reads.
+    flip = reverse and (sequence.lengths is not None or cell.random)
     source = sequence.with_x(sequence.flipped(sequence.x)) if flip else sequence
     outer = source.scope(stage, constants)
     stateful, feeds = cell.stateful, cell.feeds

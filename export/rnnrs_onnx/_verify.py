@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import rnnrs
 from numpy.typing import NDArray
+from rnnrs import _core
 
 from ._build import Built
 from ._report import Parity
@@ -39,9 +40,6 @@ def verify(model: Any, built: Built, path: Path, *, quantised: bool = False) -> 
     jumps = any(node.kind in BRANCHES for c in built.choices for node in c.stage.cell.nodes)
     bound = max(BOUNDS[built.options.dtype], BOUNDS[model.dtype])
     largest, count = 0.0, 0
-    if built.noises:
-        left_out = ("the results: with noise=True they depend on the numbers that are fed",)
-        return Parity(run.name, 0, 0.0, None, left_out)
     sizes = SIZES if built.options.mode == "sequence" else ((1, 1), (1, 3), (6, 2))
     left_out = list(run.refuses(built))
     for steps, rows in sizes if not left_out else ():
@@ -125,8 +123,22 @@ class Case:
         if self._built.options.lengths:
             lengths = np.resize([self._steps, 0, (self._steps + 1) // 2], self._rows).astype(np.int64)
             self.feeds["lengths"] = lengths
-        y, last = self._model._native.forward(self._native(x), states, lengths, batch_first)
+        y, last = self._model._native.forward(self._native(x), states, lengths, batch_first, *self._noise())
         self._expect(y, last)
+
+    def _noise(self) -> tuple[bool, int]:
+        """Feeds the numbers that the engine draws in training with a seed; returns both."""
+        seed = int(self._random.integers(2**31))
+        sequences = self._built.options.mode == "sequence"
+        for name, (kind, shape, per_sequence) in self._built.noises.items():
+            steps, width = None if per_sequence else self._steps, int(np.prod(shape))
+            draws = _core.draws(seed, name.removeprefix("noise."), kind == "normal", steps, self._rows, width)
+            lead = () if per_sequence or not sequences else (self._steps,)
+            numbers = np.asarray(draws).reshape(*lead, self._rows, *shape)
+            # Compared with a probability in at least float32.
+            least = np.float32 if kind == "bernoulli" else self._dtype
+            self.feeds[name] = numbers.astype(np.promote_types(self._dtype, least))
+        return self._built.options.noise, seed
 
     def _layout_batch_first(self) -> bool:
         [x] = [value for value in self._built.proto.graph.input if value.name == "x"]
@@ -135,7 +147,8 @@ class Case:
     def _step(self, states: list[Array] | None) -> None:
         x = self._x(self._rows)
         self.feeds["x"] = x
-        y, last = self._model._native.forward(self._native(x)[None], states)
+        self._steps = 1
+        y, last = self._model._native.forward(self._native(x)[None], states, None, False, *self._noise())
         self._expect(y[0] if self._model._native.output_steps else y, last)
 
     def _loop(self, states: list[Array] | None) -> None:

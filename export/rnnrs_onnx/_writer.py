@@ -113,6 +113,10 @@ class Writer:
         """Numbers, in the type of the graph."""
         return self._constant(np.asarray(values).astype(self.dtype), stem)
 
+    def single(self, number: float) -> str:
+        """A number in float32, whatever the type of the graph."""
+        return self._constant(np.asarray(number, np.float32), "constant")
+
     def tensor(self, values: Array, stem: str = "constant") -> str:
         """Numbers in the graph's type, or integers."""
         return self.floats(values, stem) if values.dtype.kind == "f" else self._constant(values.astype(np.int64), stem)

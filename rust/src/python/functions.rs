@@ -1,11 +1,11 @@
 //! The functions of the module: threads, the SIMD path, schedules, and the tables of what there is.
 
 use super::arguments::whole;
-use super::work::quick;
+use super::work::{quick, work};
 use crate::cells::{CELLS, Cell, CellOption};
 use crate::error::{Error, Result};
 use crate::train::Schedule;
-use crate::{engine, graph, kernels};
+use crate::{engine, graph, kernels, random};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use serde_json::json;
@@ -85,6 +85,37 @@ fn error_variants() -> Vec<&'static str> {
     Error::VARIANTS.to_vec()
 }
 
+/// The numbers that a random node of a model draws in a call with this seed: (steps, rows, width) one after the other;
+/// standard normal, or uniform in [0, 1). With `steps` None those of a node that draws once a sequence. `node` is its
+/// path in the model and its label: "0.0.0.zoneout_h".
+#[pyfunction]
+#[pyo3(signature = (seed, node, normal, steps, rows, width))]
+fn draws(
+    py: Python<'_>,
+    #[pyo3(from_py_with = whole::seed)] seed: u64,
+    node: &str,
+    normal: bool,
+    steps: Option<usize>,
+    rows: usize,
+    width: usize,
+) -> PyResult<Vec<f64>> {
+    work(py, |_| {
+        let key = random::key(seed, node, 0);
+        let total = steps.unwrap_or(1).checked_mul(rows).and_then(|n| n.checked_mul(width));
+        let total = total.filter(|&n| n <= 1 << 32).ok_or_else(|| Error::value("draws", "at most 2^32", "more"))?;
+        let mut out = vec![0.0; total];
+        for (index, units) in out.chunks_exact_mut(width.max(1)).enumerate() {
+            let position = if steps.is_some() { (index / rows) as u64 } else { u64::MAX };
+            let row = (index % rows) as u64;
+            match normal {
+                true => random::draw_normal(key, row, position, 0.0, 1.0, units),
+                false => random::draw_uniform(key, row, position, 0.0, 1.0, units),
+            }
+        }
+        Ok(out)
+    })
+}
+
 /// Adds the functions to the module.
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
@@ -96,5 +127,6 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cell_graph, module)?)?;
     module.add_function(wrap_pyfunction!(graph_shapes, module)?)?;
     module.add_function(wrap_pyfunction!(primitives, module)?)?;
+    module.add_function(wrap_pyfunction!(draws, module)?)?;
     module.add_function(wrap_pyfunction!(error_variants, module)?)
 }
