@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rnnrs import DtypeError, Error, FileError, InvalidValueError, ShapeError, UnsupportedError
 
+from . import _runtime
+
 Array = NDArray[Any]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64"}
@@ -159,17 +161,12 @@ class Session:
         return self.placement(x, lengths, **noise).get(_PROVIDERS["cpu"], {})
 
     def _open(self, *, profile: bool) -> Any:
-        runtime = self._runtime
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
-        if profile:
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"rnnrs-{os.getpid()}")
+        prefix = str(Path(tempfile.gettempdir()) / f"rnnrs-{os.getpid()}") if profile else None
         providers = [_PROVIDERS[self.device], *([_PROVIDERS["cpu"]] if self.device != "cpu" else [])]
         try:
-            session = runtime.InferenceSession(str(self._path), options, providers=providers)
+            session = _runtime.open_session(
+                self._runtime, self._path, providers, threads=self._threads, profile=prefix
+            )
         except Exception as error:
             if type(error).__module__.startswith("onnxruntime"):
                 raise FileError(f"{self._path.name}: expected a model that onnxruntime can run, got: {error}") from error

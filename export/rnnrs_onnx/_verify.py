@@ -12,6 +12,7 @@ import rnnrs
 from numpy.typing import NDArray
 from rnnrs import _core
 
+from . import _runtime
 from ._build import Built
 from ._report import Parity
 
@@ -198,10 +199,8 @@ class Runtime(Evaluator):
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
         self.name = f"onnxruntime {onnxruntime.__version__}"
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = _runtime.open_session(onnxruntime, path, ["CPUExecutionProvider"])
         self._outputs = [value.name for value in self._session.get_outputs()]
 
     def __call__(self, feeds: dict[str, Array]) -> dict[str, Array]:
