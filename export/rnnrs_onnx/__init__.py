@@ -8,8 +8,9 @@ state. ``load`` reads RNN, GRU and LSTM models that other libraries wrote.
 from __future__ import annotations
 
 from ._export import export
+from ._load import load
 from ._report import Parity, Report
 from ._session import Session
 from ._verify import ExportError
 
-__all__ = ["ExportError", "Parity", "Report", "Session", "export"]
+__all__ = ["ExportError", "Parity", "Report", "Session", "export", "load"]

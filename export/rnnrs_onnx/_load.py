@@ -58,4 +58,5 @@ def _read(path: str) -> onnx.ModelProto:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
         raise rnnrs.FileError(f"expected an ONNX model, got {error}") from error
-    return onnx.inliner.inline_local_functions(onnx.load(path, format="protobuf"))
+    model = onnx.load(path, format="protobuf")
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
