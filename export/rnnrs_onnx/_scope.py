@@ -135,8 +135,7 @@ class Scope:
         total = None
         for term, argument in enumerate(_factors(nodes[0])[::2]):
             x = self.full(self[argument], self.cell.nodes[argument].shape, max(self[argument].lead, 1))
-            weights = [self._weight(node, term) for node in nodes]
-            product = self.writer.op("MatMul", x, self.writer.floats(np.concatenate(weights, axis=1), "weight"))
+            product = self._times(x, np.concatenate([self._weight(node, term) for node in nodes], axis=1))
             total = product if total is None else self.writer.op("Add", total, product)
         fixed = [self._constants.get(init) if init is not None else None for init in inits]
         if places is not None:
@@ -152,6 +151,17 @@ class Scope:
                 added = self.writer.op("Add", self._split(part).name, self[init].name)
                 self.values[member] = Value(str(added), self.lead)
         return self[index].name
+
+    def _times(self, x: str, weight: Array) -> str:
+        """x · W for W (in, out)."""
+        inner, outer = weight.shape
+        if self.writer.dtype == np.float64 and 1 in (inner, outer):
+            # onnxruntime would draw a factor of one element into a MatMul, as an attribute in float32.
+            product = self.writer.op("Mul", x, self.writer.floats(weight.T if outer == 1 else weight, "weight"))
+            if inner == 1:
+                return str(product)
+            return str(self.writer.op("ReduceSum", product, self.writer.ints(-1), keepdims=1))
+        return str(self.writer.op("MatMul", x, self.writer.floats(weight, "weight")))
 
     def _group(self, order: list[int]) -> None:
         """Finds the products that read the same values."""

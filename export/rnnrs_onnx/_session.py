@@ -89,6 +89,8 @@ class Session:
         """
         if self.mode != "loop":
             raise UnsupportedError(f"expected a model that was exported with mode='loop', got mode {self.mode!r}")
+        if int(steps) < 1:
+            raise InvalidValueError(f"steps: expected at least 1, got {steps}")
         feeds: dict[str, Any] = {"start": start, "steps": np.asarray(steps, np.int64)}
         if "temperature" in self._inputs:
             if not temperature > 0:
