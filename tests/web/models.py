@@ -70,10 +70,11 @@ class Exported:
             "outputs": {name: plain(array) for name, array in expected.items()},
         }
 
-    def case(self, name: str, calls: list[dict[str, Any]], dtype: str = "float32") -> dict[str, Any]:
-        case = {"name": name, "file": self.path.name, "calls": calls, "tolerance": TOLERANCE[dtype]}
+    def case(self, name: str, calls: list[dict[str, Any]], dtype: str = "float32") -> str:
+        """Writes what is expected beside the model; gives the name of both files."""
+        case = {"name": name, "calls": calls, "tolerance": TOLERANCE[dtype]}
         self.path.with_suffix(".json").write_text(json.dumps(case))
-        return case
+        return self.path.stem
 
 
 def plain(array: Any) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def a_state(model: Any, x: Any) -> Any:
     return like(form, [rng.normal(size=a.shape).astype(a.dtype) * 0.5 for a in flat(form)])
 
 
-def of_cell(name: str, cell: Any, folder: Path) -> Iterator[dict[str, Any]]:
+def of_cell(name: str, cell: Any, folder: Path) -> Iterator[str]:
     """Two layers of a cell: whole sequences, ragged ones, a step at a time."""
     rng = np.random.default_rng(2)
     model = randomise(rnnrs.Recurrent(cell, num_layers=2), rng)
@@ -128,4 +129,4 @@ def write(folder: Path) -> None:
     """Every model and ``cases.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     made = [case for name, cell in CELLS.items() for case in of_cell(name, cell, folder)]
-    (folder / "cases.json").write_text(json.dumps({"cases": made, "example": example(folder)}))
+    (folder / "cases.json").write_text(json.dumps({"files": made, "example": example(folder)}))
