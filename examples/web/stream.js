@@ -13,7 +13,7 @@ class Model {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`${address} is not there; the README says how to make it`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    const { vocabulary } = metadata(bytes);
+    const { vocabulary } = JSON.parse(metadata(bytes)["rnnrs.metadata"] ?? "{}");
     if (!vocabulary) throw new Error(`${address} is no model of characters: it has no vocabulary`);
     return new Model(await ort.InferenceSession.create(bytes), vocabulary, bytes.length);
   }

@@ -42,18 +42,17 @@ function difference(name, got, expected) {
 
 async function run(ort, file, test) {
   const options = { executionProviders: [provider], logSeverityLevel: 0 };
-  const session = await ort.InferenceSession.create(`/models/${file}.onnx`, options);
+  const made = ort.InferenceSession.create(`/models/${file}.onnx`, options);
+  if (provider === "webgpu" && test.float64) return refused(test, made);
+  const session = await made;
   const nodes = placements();
   let worst = 0;
   let before = {};
-  const began = performance.now();
-  let first;
   for (const call of test.calls) {
     const feeds = {};
     for (const [name, value] of Object.entries(call.inputs)) feeds[name] = tensor(ort, value);
     for (const [name, output] of Object.entries(call.carry)) feeds[name] = before[output];
     const got = await session.run(feeds);
-    first ??= performance.now() - began;
     for (const [name, expected] of Object.entries(call.outputs)) {
       if (!(name in got)) throw new Error(`expected an output ${name}, got ${Object.keys(got)}`);
       const d = difference(name, got[name], expected);
@@ -62,7 +61,16 @@ async function run(ort, file, test) {
     before = got;
   }
   await session.release();
-  return { worst, nodes, ms: first, ok: worst <= test.tolerance };
+  return { form: test.form, worst, nodes, ok: worst <= test.tolerance };
+}
+
+// onnxruntime-web's build for WebGPU has no float64, not even in the part of it that runs on the CPU.
+async function refused({ form }, made) {
+  const error = await made.then(() => undefined, String);
+  log.length = 0;
+  if (!error) throw new Error("expected float64 to be refused, which works now: documentation and tests are to be changed");
+  if (!/Provider type .* is not set/.test(error)) throw new Error(`expected float64 to be refused, got ${error}`);
+  return { form, ok: true, note: "refused, as all float64" };
 }
 
 // How many nodes onnxruntime placed where, as its log says: a provider may leave some to another.
@@ -81,8 +89,8 @@ function described(nodes = {}) {
 
 function show(name, result) {
   const cells = [
-    name, result.worst?.toExponential(1) ?? "", described(result.nodes), result.ms?.toFixed(1) ?? "",
-    result.error ?? (result.ok ? "ok" : "too far"),
+    name, result.form ?? "", result.worst?.toExponential(1) ?? "", described(result.nodes), result.ms.toFixed(0),
+    result.error ?? result.note ?? (result.ok ? "ok" : "too far"),
   ];
   const row = document.getElementById("rows").insertRow();
   for (const text of cells) row.insertCell().textContent = text;
@@ -108,7 +116,9 @@ async function main() {
   let failed = 0;
   for (const [name, test] of tests) {
     summary.textContent = `${provider}: ${name} …`;
+    const began = performance.now();
     const result = await test().catch((error) => ({ ok: false, error: String(error.message ?? error) }));
+    result.ms = performance.now() - began;
     failed += !result.ok;
     show(name, result);
     await report({ name, ...result });
