@@ -130,7 +130,7 @@ element("temperature").addEventListener("input", ({ target }) => {
 try {
   const model = await Model.load("model.onnx");
   say(
-    `A model of ${model.letters.length - 1} characters, ${(model.size / 1e6).toFixed(1)} MB, ` +
+    `A model of ${model.letters.length - 1} characters, ${Math.ceil(model.size / 1e3).toLocaleString("en")} kB, ` +
       "runs in this page and nowhere else.",
   );
   element("write").disabled = false;

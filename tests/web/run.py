@@ -56,7 +56,8 @@ def line(provider: str, report: dict) -> str:
     far = f"{report['worst']:.1e}" if report.get("worst") is not None else ""
     nodes = ", ".join(f"{count} {name}" for name, count in report.get("nodes", {}).items())
     what = report.get("error") or report.get("note") or ("ok" if report["ok"] else "FAILED")
-    return f"{provider:<7} {report['name']:<28} {report.get('form', ''):<9} {far:<8} {nodes:<18} {report['ms']:5.0f} ms  {what}"
+    model = f"{report['name']:<28} {report.get('form', ''):<9}"
+    return f"{provider:<7} {model} {far:<8} {nodes:<18} {report['ms']:5.0f} ms  {what}"
 
 
 if __name__ == "__main__":
