@@ -1,7 +1,7 @@
 # The commands of the project. Each makes what it lacks: the virtual environment, the extension module, the tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-torch lint bench results docs wheel clean
+.PHONY: help demo test test-full test-torch web-test lint bench results docs wheel clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -36,6 +36,9 @@ test-full: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## the property tests at
 
 test-torch: $(CORE) $(VENV)/.extra-test $(VENV)/.extra-torch $(VENV)/.export  ## random configurations live against torch.nn
 	$(BIN)/python -m pytest -q -m torch tests/torch_parity
+
+web-test: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## exported models in headless Chromium against the engine
+	$(BIN)/python tests/web/run.py
 
 lint: $(CORE) $(VENV)/.extra-dev $(VENV)/.export  ## rustfmt, clippy, ruff, mypy, stubtest
 	$(CARGO) fmt --all --check
