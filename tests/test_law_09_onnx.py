@@ -1,9 +1,10 @@
 """Law 9: exported to ONNX, |a - b| <= 1e-5 (1 + |b|) in float32, 1e-10 in float64, 1e-2 in float16, under onnxruntime.
 
-At several batches and lengths, zero length included, states that are not zero, in every mode and for every target. T = 0
-is outside the law: onnxruntime's Scan refuses it, and a Loop of no rounds has no shape. The float16 of a CPU is float32
-between roundings. Where a cell divides by what may be small (a spread, a normaliser), points are left out at which
-weights that are wrong in their last bit already move the result by an eighth of the bound: there no two programs agree.
+At several batches and lengths, zero length included, states that are not zero, in every mode and for every target.
+T = 0 is outside the law: onnxruntime's Scan refuses it, and a Loop of no rounds has no shape. The float16 of a CPU is
+float32 between roundings. Where a cell divides by what may be small (a spread, a normaliser), points are left out at
+which weights that are wrong in their last bit already move the result by an eighth of the bound: there no two programs
+agree.
 """
 
 import numpy as np

@@ -28,7 +28,7 @@ class Atom:
     """What a polynomial is made of."""
 
     kind: str
-    """``"state"``, ``"node"`` (a value as it is), ``"linear"`` (a matrix times a polynomial) or an elementwise function."""
+    """``"state"``, ``"node"`` (a value as it is), ``"linear"`` (a matrix times a polynomial), or a function's name."""
     node: int
     """Where it is computed in the graph."""
     start: int
@@ -171,7 +171,7 @@ def _clean(poly: Poly) -> Poly:
 
 
 def added(a: Poly, b: Poly) -> Poly:
-    """a + b"""
+    """A + b"""
     total = dict(a)
     for monomial, coefficient in b.items():
         total[monomial] = total[monomial] + coefficient if monomial in total else coefficient
@@ -179,12 +179,12 @@ def added(a: Poly, b: Poly) -> Poly:
 
 
 def scaled(a: Poly, factor: Any) -> Poly:
-    """factor · a"""
+    """Factor · a"""
     return _clean({monomial: coefficient * factor for monomial, coefficient in a.items()})
 
 
 def times(a: Poly, b: Poly) -> Poly | None:
-    """a · b, element by element, if that is not too long."""
+    """A · b, element by element, if that is not too long."""
     if len(a) * len(b) > _LARGEST:
         return None
     total: Poly = {}

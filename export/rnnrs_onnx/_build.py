@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import rnnrs
 from onnx import TensorProto, helper
+
+import rnnrs
 from rnnrs import UnsupportedError, _core
 
 from . import _operators, _parallel, _scan
@@ -143,7 +144,8 @@ class _Builder:
         random = interface.tokens and self._options.sample == "random"
         if random:
             self._inputs.append(self._info("temperature", []))
-            self._inputs.append(helper.make_tensor_value_info("noise.sample", TensorProto.DOUBLE, ["steps", "batch"]))
+            noise = helper.make_tensor_value_info("noise.sample", self._sampling, ["steps", "batch"])
+            self._inputs.append(noise)
         states = self._states(lambda: writer.op("Shape", x, start=0, end=1))
         body = writer.body()
         count, going, token = body.name("count"), body.name("going"), body.name("token")
@@ -152,7 +154,7 @@ class _Builder:
         made = self._sampled(body, y, count, random=random) if interface.tokens else y
         outs = body.distinct([body.op("Identity", going), made, *news, made])
         kind = INT64 if interface.tokens else writer.elem_type
-        shape = ["batch"] if interface.tokens else ["batch", interface.output]
+        shape: list[int | str] = ["batch"] if interface.tokens else ["batch", interface.output]
         widths = [state[4] for state in self._core.states]
 
         def info(name: str) -> onnx.ValueInfoProto:
@@ -181,11 +183,16 @@ class _Builder:
         self._outputs.append(helper.make_tensor_value_info("y", kind, ["batch", "steps", *shape[1:]]))
         self._final_states(list(results[1:-1]))
 
+    @property
+    def _sampling(self) -> int:
+        """The type in which tokens are drawn: float64 as the engine does, but WebGPU has none."""
+        return int(TensorProto.FLOAT if self._options.target == "web" else TensorProto.DOUBLE)
+
     def _sampled(self, body: Writer, y: str, count: str, *, random: bool) -> str:
         """The likeliest token, or one drawn from softmax(y / temperature)."""
         if not random:
             return str(body.op("ArgMax", y, axis=-1, keepdims=0))
-        scores = body.op("Cast", body.op("Div", y, "temperature"), to=TensorProto.DOUBLE)
+        scores = body.op("Cast", body.op("Div", y, "temperature"), to=self._sampling)
         largest = body.op("ReduceMax", scores, body.ints(-1), keepdims=1)
         shares = body.op("CumSum", body.op("Exp", body.op("Sub", scores, largest)), body.integer(-1))
         total = body.op("Gather", shares, body.ints(-1), axis=-1)
@@ -317,7 +324,7 @@ class _Builder:
         return helper.make_tensor_value_info(name, self._writer.elem_type, list(shape))
 
     def _input(self, axes: list[str], name: str = "x") -> str:
-        """x with these leading axes."""
+        """X with these leading axes."""
         axes = self._layout.axes(axes)
         if self._interface.tokens:
             self._inputs.append(helper.make_tensor_value_info(name, INT64, axes))
@@ -335,7 +342,7 @@ class _Builder:
         for name, shape, members in self._interface.states:
             if self._options.zero_state:
                 for member in members:
-                    extents = writer.op("Concat", rows(), writer.ints(shape[-1]), axis=0)
+                    extents = writer.op("Concat", rows(), writer.ints(int(shape[-1])), axis=0)
                     flat[member] = writer.op("Expand", writer.number(0.0), extents)
                 continue
             self._inputs.append(self._info(name, shape))

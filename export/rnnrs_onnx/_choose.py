@@ -22,7 +22,7 @@ class Choice:
 
     stage: Stage
     form: str
-    """``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Scan"``, ``"parallel"``, ``"step"``, or ``"pointwise"`` for no recurrence."""
+    """``"RNN"``, ``"GRU"``, ``"LSTM"``, ``"Scan"``, ``"parallel"``, ``"step"``, or ``"pointwise"``."""
     why: str
     operator: Operator | None = None
     groups: list[_parallel.Group] | None = None
@@ -50,7 +50,8 @@ def choose(stage: Stage, *, target: str, dtype: str, scan: str) -> Choice:
     if found is None:
         if scan == "parallel":
             raise InvalidValueError(
-                f"scan: expected 'loop' or 'auto' for '{stage.cell.name}', whose recurrence is not linear, got 'parallel'"
+                f"scan: expected 'loop' or 'auto' for '{stage.cell.name}', whose recurrence is not linear, "
+                "got 'parallel'"
             )
         choice.why = choice.why or "no operator of ONNX has its equations"
         return choice

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 import rnnrs
 from rnnrs import DtypeError, InvalidValueError, UnsupportedError
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rnnrs import _core, _nodes
 
 Array = NDArray[Any]
@@ -108,9 +109,9 @@ class Block:
 def read(model: _core.Model, *, training: bool = False) -> list[Block]:
     """The blocks of a model with the parameters it has now."""
     tokens = model.input[0] == "tokens"
-    blocks = []
+    blocks: list[Block] = []
     for raw in json.loads(model.definition(training))["blocks"]:
-        stages = []
+        stages: list[Stage] = []
         for stage in raw.get("stages", ()):
             parameters = [np.asarray(model.get(name)) for name in stage["params"]]
             cell = Cell(json.dumps(stage["graph"]), parameters)

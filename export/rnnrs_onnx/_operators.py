@@ -36,7 +36,7 @@ def write(
     *,
     reverse: bool = False,
 ) -> tuple[list[str], list[list[str]]]:
-    """Writes one stage, or the two directions of a layer, as one operator. Returns, for each, what `_scan.write` does."""
+    """Writes a stage, or the two directions of a layer, as one operator: ys and states after, as of `_scan.write`."""
     writer, first = sequence.writer, found[0]
     tensors = [
         np.stack([np.concatenate([gate.w for gate in each.gates]) for each in found]),

@@ -120,9 +120,7 @@ def _first(sequence: Sequence, state: str, steps: str) -> str:
 def _shift(sequence: Sequence, state: str, steps: str) -> str:
     """What a state is before each step."""
     writer = sequence.writer
-    return str(
-        writer.op("Slice", _first(sequence, state, steps), writer.ints(0), writer.ints(-1), writer.ints(0))
-    )
+    return str(writer.op("Slice", _first(sequence, state, steps), writer.ints(0), writer.ints(-1), writer.ints(0)))
 
 
 def _delay(source: Sequence, scope: Scope, states: list[str], finals: list[str], number: int) -> None:
@@ -169,43 +167,50 @@ def _linear(
         scope.full(scope.constant(np.zeros(shape)), shape, 2) if value is ZERO else zeros.whole(after)
         for value, after in zip(made, afters, strict=True)
     ]
-    matrix = [[_coefficient(scope, group, poly) for poly in row] for row in group.matrix]
+    matrix = {
+        (i, j): _coefficient(scope, group, poly)
+        for i, row in enumerate(group.matrix)
+        for j, poly in enumerate(row)
+        if poly
+    }
     if source.lengths is not None:
         # Beyond a row's end the states stay.
         drive = [writer.op("Where", source.valid, each, writer.number(0.0)) for each in drive]
-        for i in places:
-            for j in places:
-                if matrix[i][j] is not None or i == j:
-                    entry = matrix[i][j] or writer.number(0.0)
-                    matrix[i][j] = writer.op("Where", source.valid, entry, writer.number(float(i == j)))
-    matrix = [
-        [None if entry is None else scope.full(Value(entry, 2, thin=True), shape, 2) for entry in row]
-        for row in matrix
-    ]
+        for i, j in {*matrix, *((i, i) for i in places)}:
+            entry = matrix.get((i, j), writer.number(0.0))
+            matrix[i, j] = writer.op("Where", source.valid, entry, writer.number(float(i == j)))
+    matrix = {entry: scope.full(Value(matrix[entry], 2, thin=True), shape, 2) for entry in sorted(matrix)}
     # The state before enters at the first step.
     begin, end, axis = writer.ints(0), writer.ints(1), writer.ints(0)
     rest = writer.ints(np.iinfo(np.int64).max)
     for i in places:
         first = writer.op("Slice", drive[i], begin, end, axis)
-        for j in places:
-            if matrix[i][j] is not None:
-                entry = writer.op("Slice", matrix[i][j], begin, end, axis)
-                before = writer.op("Unsqueeze", states[group.states[j]], writer.ints(0))
-                first = writer.op("Add", first, writer.op("Mul", entry, before))
+        for j in (j for j in places if (i, j) in matrix):
+            entry = writer.op("Slice", matrix[i, j], begin, end, axis)
+            before = writer.op("Unsqueeze", states[group.states[j]], writer.ints(0))
+            first = writer.op("Add", first, writer.op("Mul", entry, before))
         drive[i] = writer.op("Concat", first, writer.op("Slice", drive[i], end, rest, axis), axis=0)
-    results = _doubling(source, drive, matrix)
+    results = _doubling(source, drive, _closed(matrix, scope.full(scope.constant(np.zeros(shape)), shape, 2)))
     for number, after, steps in zip(group.states, afters, results, strict=True):
         scope.values[after] = Value(steps, 2)
         scope.values[cell.states[number][1]] = Value(_shift(source, states[number], steps), 2)
         finals[number] = str(writer.op("Gather", steps, writer.integer(-1), axis=0))
 
 
-def _coefficient(scope: Scope, group: Group, poly: Poly) -> str | None:
-    """A(t) of one state upon another; None where it is zero."""
+def _closed(matrix: dict[tuple[int, int], str], zeros: str) -> dict[tuple[int, int], str]:
+    """The entries that products of the matrix have, those that it lacks as zeros."""
+    entries = set(matrix)
+    while more := {(i, j) for i, k in entries for m, j in entries if k == m} - entries:
+        entries |= more
+    return {entry: matrix.get(entry, zeros) for entry in sorted(entries)}
+
+
+def _coefficient(scope: Scope, group: Group, poly: Poly) -> str:
+    """A(t) of one state upon another."""
     writer, atoms = scope.writer, group.algebra.atoms
-    total: str | None = None
+    total: Any = None
     for monomial, number in poly.items():
-        term = None if monomial and number.ndim == 0 and number == 1 else writer.floats(number)
+        term: Any = None if monomial and number.ndim == 0 and number == 1 else writer.floats(number)
         for atom in (atoms[place] for place in monomial):
             scope.compute(_known(scope, [atom.node]))
             value = scope[atom.node].name
@@ -214,25 +219,16 @@ def _coefficient(scope: Scope, group: Group, poly: Poly) -> str | None:
                 value = writer.op("Slice", value, *(writer.ints(n) for n in (atom.start, atom.stop, -1)))
             term = value if term is None else writer.op("Mul", term, value)
         total = term if total is None else writer.op("Add", total, term)
-    return total
+    return str(total)
 
 
-def _doubling(source: Sequence, drive: list[str], matrix: list[list[str | None]]) -> list[str]:
+def _doubling(source: Sequence, drive: list[str], matrix: dict[tuple[int, int], str]) -> list[str]:
     """s(t) = A(t) s(t-1) + b(t) from s = 0."""
     writer = source.writer
     body = writer.body()
     places = range(len(drive))
-    entries = [(i, j) for i in places for j in places if matrix[i][j] is not None]
-    # Products of the matrices fill up what is between two states.
-    while True:
-        more = sorted({(i, j) for i, k in entries for m, j in entries if k == m} - set(entries))
-        if not more:
-            break
-        entries = sorted([*entries, *more])
-    zero = writer.op("Sub", drive[0], drive[0])
-    initial = [matrix[i][j] or zero for i, j in entries]
     names = [body.name("drive") for _ in drive]
-    inside = {entry: body.name("transfer") for entry in entries}
+    inside = {entry: body.name("transfer") for entry in matrix}
     count, going, reach = body.name("round"), body.name("going"), body.name("reach")
     zero_step, infinite, back = body.ints(0), body.ints(np.iinfo(np.int64).max), body.op("Neg", reach)
 
@@ -241,19 +237,21 @@ def _doubling(source: Sequence, drive: list[str], matrix: list[list[str | None]]
 
     head, late, early = steps_of(zero_step, reach), steps_of(reach, infinite), steps_of(zero_step, back)
 
-    def summed(start: str | None, terms: list[tuple[str, str]]) -> str | None:
+    def summed(terms: list[tuple[str, str]], start: str | None = None) -> str:
+        total: Any = start
         for a, b in terms:
             product = body.op("Mul", late[a], early[b])
-            start = product if start is None else body.op("Add", start, product)
-        return start
+            total = product if total is None else body.op("Add", total, product)
+        return str(total)
 
     results = []
     for i in places:
-        total = summed(late[names[i]], [(inside[i, j], names[j]) for j in places if (i, j) in inside])
-        results.append(body.op("Concat", head[names[i]], total, axis=0))
-    for i, j in entries:
-        total = summed(None, [(inside[i, k], inside[k, j]) for k in places if (i, k) in inside and (k, j) in inside])
-        total = total or body.op("Mul", late[inside[i, j]], body.number(0.0))
+        terms = [(inside[i, j], names[j]) for j in places if (i, j) in inside]
+        results.append(body.op("Concat", head[names[i]], summed(terms, late[names[i]]), axis=0))
+    for i, j in inside:
+        terms = [(inside[i, k], inside[k, j]) for k in places if (i, k) in inside and (k, j) in inside]
+        # An entry that no product has is that of a single step alone.
+        total = summed(terms) if terms else body.op("Mul", late[inside[i, j]], body.number(0.0))
         results.append(body.op("Concat", head[inside[i, j]], total, axis=0))
     doubled = body.op("Add", reach, reach)
     steps = writer.op("Shape", source.x, start=0, end=1)
@@ -279,5 +277,5 @@ def _doubling(source: Sequence, drive: list[str], matrix: list[list[str | None]]
     )
     one = writer.ints(1)
     begin = writer.op("Squeeze", writer.op("Less", one, steps))
-    made = writer.op("Loop", "", begin, one, *drive, *initial, outputs=1 + len(drive) + len(entries), body=graph)
+    made = writer.op("Loop", "", begin, one, *drive, *matrix.values(), outputs=1 + len(drive) + len(matrix), body=graph)
     return list(made[1 : 1 + len(drive)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper
+
 from rnnrs import UnsupportedError
 
 from ._writer import local_function
@@ -146,19 +147,19 @@ def _rows(c: Call, index: str, width: tuple[int, ...]) -> str:
 
 def _take(c: Call) -> str:
     width = c.shapes[0][1:]
-    return str(c.op("GatherElements", c.full(0), _rows(c, c.full(1), width), axis=-1 - len(width)))
+    return str(c.op("GatherElements", c.full(0), _rows(c, c.full(1), width), axis=c.lead))
 
 
 def _scatter_add(c: Call) -> str:
     width = c.shapes[0][1:]
     zeros = c.zeros((int(c.node.attributes["count"]), *width))
     index = _rows(c, c.full(1), width)
-    return str(c.op("ScatterElements", zeros, index, c.full(0), axis=-1 - len(width), reduction="add"))
+    return str(c.op("ScatterElements", zeros, index, c.full(0), axis=c.lead, reduction="add"))
 
 
 def _pick(c: Call) -> str:
     index = c.op("Unsqueeze", c.full(1), c.ints(-1))
-    return str(c.op("Squeeze", c.op("GatherElements", c.full(0), index, axis=-1), c.ints(-1)))
+    return str(c.op("Squeeze", c.op("GatherElements", c.full(0), index, axis=c.lead), c.ints(-1)))
 
 
 def _place(c: Call) -> str:

@@ -105,7 +105,7 @@ class _Reader:
         if atom is None or atom.kind not in ("tanh", "relu"):
             return None
         gate = self._gate(atom.inner[0], self._before[0])
-        return gate and Operator("RNN", [gate], [0], activation=atom.kind.capitalize())
+        return None if gate is None else Operator("RNN", [gate], [0], activation=atom.kind.capitalize())
 
     def gru(self) -> Operator | None:
         h, after = self._before[0], self._after[0]
@@ -146,9 +146,9 @@ class _Reader:
                     gate = Gate(own.w, fed.r, own.b)
                     return Operator("GRU", [update, reset, gate], [0], reset_after=True, recurrent_bias=fed.b)
             product = times(r, h)
-            gate = self._gate(inner, product) if product is not None else None
-            if gate:
-                return Operator("GRU", [update, reset, gate], [0])
+            candidate = self._gate(inner, product) if product is not None else None
+            if candidate is not None:
+                return Operator("GRU", [update, reset, candidate], [0])
         return None
 
     def lstm(self, hidden: int, carry: int) -> Operator | None:
@@ -194,7 +194,7 @@ class _Reader:
     def _gated(self, gate: Poly, h: Poly, c: Poly, sign: float = 1.0) -> Gate | None:
         """σ(sign · a) with a peephole on c."""
         atom = self._single(gate)
-        return atom and self._gate(scaled(atom.inner[0], sign), h, c)
+        return None if atom is None else self._gate(scaled(atom.inner[0], sign), h, c)
 
     def _gate(self, poly: Poly, h: Poly | None, c: Poly | None = None, *, no_x: bool = False) -> Gate | None:
         """W x + R h + b + p c, if that is what a polynomial is."""

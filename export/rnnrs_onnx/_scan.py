@@ -1,4 +1,4 @@
-"""Any recurrence as a Scan: what depends on no state is computed before it for all steps at once, what feeds none after.
+"""Any recurrence as a Scan: what depends on no state is computed before it, for all steps, and what feeds none after.
 
 The body holds what lies between, as the plan of the engine has it; elementwise nodes that need not be in the body are
 not, since each node of a body costs its call at every step.
@@ -6,6 +6,7 @@ not, since each node of a body costs its call at every step.
 
 from __future__ import annotations
 
+import onnx
 from onnx import helper
 
 from ._graph import Stage
@@ -33,9 +34,10 @@ def write(
     for _, before, _ in cell.states:
         inner.values[before] = Value(body.name("state"), 1)
     ends = [after for _, _, after in cell.states]
-    for index in sorted({arg for index in inside for arg in cell.nodes[index].args} | set(ends)):
-        if cell.varies[index] and not stateful[index]:
-            imports.bring(index)
+    read = {arg for index in inside for arg in cell.nodes[index].args} | set(ends)
+    for needed_inside in sorted(read):
+        if cell.varies[needed_inside] and not stateful[needed_inside]:
+            imports.bring(needed_inside)
     inner.compute(inside)
 
     behind = [index for index in needed if stateful[index] and not feeds[index]]
@@ -56,12 +58,12 @@ def write(
             mask = body.op("Reshape", alive, body.ints(0, *[1] * len(shape))) if len(shape) != 1 else alive
             value = body.op("Where", mask, value, inner[before].name)
         nexts.append(value)
-    results = body.distinct([*nexts, *(inner.whole(index) for index in taken)])
-    nexts, outputs = results[: len(nexts)], results[len(nexts) :]
+    ends_of_body = body.distinct([*nexts, *(inner.whole(index) for index in taken)])
+    nexts, outputs = ends_of_body[: len(nexts)], ends_of_body[len(nexts) :]
     if not imports.given:
         imports.time(source)
 
-    def info(name: str, shape: tuple[int, ...]) -> object:
+    def info(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, writer.elem_type, ["batch", *shape])
 
     befores = [inner.values[before] for _, before, _ in cell.states]
@@ -72,9 +74,7 @@ def write(
         [info(name, shape) for name, shape in zip(nexts, shapes, strict=True)]
         + [info(name, cell.nodes[index].shape) for name, index in zip(outputs, taken, strict=True)],
     )
-    entering = [
-        source.shaped(state, cell, before) for state, (_, before, _) in zip(states, cell.states, strict=True)
-    ]
+    entering = [source.shaped(state, cell, before) for state, (_, before, _) in zip(states, cell.states, strict=True)]
     backwards = int(reverse and not flip)
     results = writer.op(
         "Scan",
@@ -86,12 +86,12 @@ def write(
         scan_input_directions=[backwards] * len(imports.given),
         scan_output_directions=[backwards] * len(outputs),
     )
-    results = (results,) if isinstance(results, str) else results
+    made = [results] if isinstance(results, str) else list(results)
     finals = [
         source.vector(value, cell, before, 1)
-        for value, (_, before, _) in zip(results[: len(nexts)], cell.states, strict=True)
+        for value, (_, before, _) in zip(made[: len(nexts)], cell.states, strict=True)
     ]
-    for index, name in zip(taken, results[len(nexts) :], strict=True):
+    for index, name in zip(taken, made[len(nexts) :], strict=True):
         outer.values[index] = Value(name, 2)
     outer.compute(behind)
     y = outer.whole(cell.output)
@@ -101,10 +101,9 @@ def write(
 class _Given:
     """What a step is given of a value of all steps."""
 
-    def __init__(self, outer: str, inner: str, info: object) -> None:
+    def __init__(self, outer: str, info: onnx.ValueInfoProto) -> None:
         self.outer = outer
         self.info = info
-        self.inner = inner
 
 
 class _Imports:
@@ -134,11 +133,11 @@ class _Imports:
     def time(self, sequence: Sequence) -> str:
         """The step's number."""
         name = self._inner.writer.name("time")
-        self.given.append(_Given(sequence.time, name, helper.make_tensor_value_info(name, INT64, [])))
+        self.given.append(_Given(sequence.time, helper.make_tensor_value_info(name, INT64, [])))
         return name
 
     def _step(self, outer: str, shape: tuple[int, ...], *, integer: bool = False) -> str:
         name = self._inner.writer.name("step_input")
         kind = INT64 if integer else self._inner.writer.elem_type
-        self.given.append(_Given(outer, name, helper.make_tensor_value_info(name, kind, ["batch", *shape])))
+        self.given.append(_Given(outer, helper.make_tensor_value_info(name, kind, ["batch", *shape])))
         return name

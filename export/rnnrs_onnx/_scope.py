@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+
 from rnnrs import UnsupportedError
 
 from ._graph import Cell
 from ._primitives import ELEMENTWISE, TABLE, Call
-from ._writer import OPSET, Writer, helper
+from ._writer import OPSET, Writer
 
 Array = NDArray[Any]
 _ANY = helper.make_tensor_type_proto(TensorProto.DOUBLE, None)
@@ -131,8 +132,8 @@ class Scope:
         places = self._places(inits)
         if places is not None:
             order = sorted(range(len(members)), key=lambda k: places[k][1])
-            members, nodes, inits = ([each[k] for k in order] for each in (members, nodes, inits))
-        total = None
+            members, nodes, inits = [members[k] for k in order], [nodes[k] for k in order], [inits[k] for k in order]
+        total: Any = None
         for term, argument in enumerate(_factors(nodes[0])[::2]):
             x = self.full(self[argument], self.cell.nodes[argument].shape, max(self[argument].lead, 1))
             product = self._times(x, np.concatenate([self._weight(node, term) for node in nodes], axis=1))
@@ -153,7 +154,7 @@ class Scope:
         return self[index].name
 
     def _times(self, x: str, weight: Array) -> str:
-        """x · W for W (in, out)."""
+        """X · W for W (in, out)."""
         inner, outer = weight.shape
         if self.writer.dtype == np.float64 and 1 in (inner, outer):
             # onnxruntime would draw a factor of one element into a MatMul, as an attribute in float32.
@@ -218,7 +219,6 @@ class Scope:
         thin = node.kind in ELEMENTWISE and all(value.thin for value in values)
         return Value(name, lead, thin or (node.kind == "broadcast" and node.shape != ()))
 
-
     def _without_zeros(self, index: int) -> Value | None:
         """A node some of whose arguments are zero, if it is a sum or a product."""
         node = self.cell.nodes[index]
@@ -242,7 +242,7 @@ class Scope:
 
 
 def _factors(node: Any) -> list[int]:
-    """x and W of each term."""
+    """X and W of each term."""
     return list(node.args[int(node.attributes["init"]) :])
 
 

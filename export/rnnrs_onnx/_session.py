@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rnnrs import DtypeError, Error, FileError, InvalidValueError, ShapeError, UnsupportedError
 
 from . import _runtime
 
 Array = NDArray[Any]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+}
 
 
 class Session:
@@ -166,17 +172,17 @@ class Session:
         prefix = str(Path(tempfile.gettempdir()) / f"rnnrs-{os.getpid()}") if profile else None
         providers = [_PROVIDERS[self.device], *([_PROVIDERS["cpu"]] if self.device != "cpu" else [])]
         try:
-            session = _runtime.open_session(
-                self._runtime, self._path, providers, threads=self._threads, profile=prefix
-            )
+            session = _runtime.open_session(self._runtime, self._path, providers, threads=self._threads, profile=prefix)
         except Exception as error:
             if type(error).__module__.startswith("onnxruntime"):
-                raise FileError(f"{self._path.name}: expected a model that onnxruntime can run, got: {error}") from error
+                raise FileError(
+                    f"{self._path.name}: expected a model that onnxruntime can run, got: {error}"
+                ) from error
             raise
         if providers[0] not in session.get_providers():
             raise UnsupportedError(
-                f"device: expected onnxruntime to run on {self.device!r}, got {', '.join(session.get_providers())}: its "
-                "libraries could not be loaded"
+                f"device: expected onnxruntime to run on {self.device!r}, got {', '.join(session.get_providers())}: "
+                "its libraries could not be loaded"
             )
         return session
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import rnnrs
 from numpy.typing import NDArray
+
+import rnnrs
 from rnnrs import _core
 
 from . import _runtime
@@ -159,7 +160,7 @@ class Case:
         draws = self._random.random((self._steps, self._rows))
         temperature = 0.7
         if tokens and options.sample == "random":
-            self.feeds["noise.sample"] = draws
+            self.feeds["noise.sample"] = draws.astype("float32" if options.target == "web" else "float64")
             self.feeds["temperature"] = np.asarray(temperature, self._dtype)
         core, made, current, after = self._model._native, [], self._native(x), states
         for step in range(self._steps):
@@ -243,7 +244,7 @@ class Reference(Evaluator):
 
 
 def evaluator(path: Path) -> Evaluator:
-    """onnxruntime where it is installed."""
+    """Onnxruntime where it is installed."""
     try:
         import onnxruntime  # noqa: F401
     except ImportError:

@@ -17,12 +17,10 @@ OPSET = 20
 DOMAIN = "rnnrs"
 """Of local functions."""
 
-_FUNCTIONS = {}
+_FUNCTIONS: dict[str, onnx.FunctionProto] = {}
 
 
-def local_function(
-    name: str, inputs: list[str], outputs: list[str], nodes: list[onnx.NodeProto]
-) -> None:
+def local_function(name: str, inputs: list[str], outputs: list[str], nodes: list[onnx.NodeProto]) -> None:
     """Declares a function that graphs may call by ``writer.call``."""
     opsets = [helper.make_opsetid("", OPSET)]
     _FUNCTIONS[name] = helper.make_function(DOMAIN, name, inputs, outputs, nodes, opsets)

@@ -154,28 +154,29 @@ class Parameterised:
 
         - ``x``: as in a call of the model: (B, T, F) or (B, T) tokens for a Sequential, (T, B, F) for a recurrent layer
           without batch_first; in mode "step" (B, F) or (B,).
-        - ``h``, ``c``, ...: the states before, by the cell's names for them, (num_layers * num_directions, B, width); in a
-          Sequential with the layer's number: ``1.h``. After the call they are ``h_next``, ``c_next``, ...
+        - ``h``, ``c``, ...: the states before, by the cell's names for them, (num_layers * num_directions, B, width);
+          in a Sequential with the layer's number: ``1.h``. After the call they are ``h_next``, ``c_next``, ...
         - ``lengths``: (B,) int64, if asked for.
         - ``y``: the output.
         - in mode "loop": ``start`` (B,) tokens or (B, F); ``steps``, an integer; for drawn tokens ``temperature`` and
-          ``noise.sample`` (steps, B), uniform in [0, 1), float64. ``y`` are the tokens (B, steps), or (B, steps, F).
+          ``noise.sample`` (steps, B), uniform in [0, 1), float64 (float32 for "web"). ``y`` are the tokens (B, steps), or
+          (B, steps, F).
 
         Args:
             path: of the file. What stands there is replaced only by a file that was written and checked.
             mode: "sequence" runs whole sequences, "step" one step, "loop" generates, the output fed back.
             target: "cpu", "cuda" or "web": which operators run well there.
-            dtype: "float32", "float64" or "float16" for weights, inputs and computation; "int8" for weights quantised by
-                onnxruntime's tools. None takes the model's.
+            dtype: "float32", "float64" or "float16" for weights, inputs and computation; "int8" for weights quantised
+                by onnxruntime's tools. None takes the model's.
             lengths: with an input for the valid steps of each row, 0 to T.
             zero_state: begin with zeros; then states are outputs only.
             noise: draw what training draws (dropout, zoneout, the cell's own random numbers), from inputs
                 ``noise.<layer>.<label>``: (T, B, ...), or (B, ...) for one a sequence, uniform in [0, 1) or standard
                 normal. Without it their means stand in their place.
-            scan: for linear recurrences: "loop", "parallel" (all steps at once, by doubling), or "auto", the faster one.
+            scan: for linear recurrences: "loop", "parallel" (all steps at once, by doubling), or "auto", the faster.
             sample: in mode "loop" how a token is chosen: "random" from softmax(y / temperature), or "argmax".
-            verify: compare with the engine on random inputs: |a - b| <= 1e-5 (1 + |b|) in float32, 1e-10 in float64, 1e-2
-                in float16. For int8 the difference is only reported.
+            verify: compare with the engine on random inputs: |a - b| <= 1e-5 (1 + |b|) in float32, 1e-10 in float64,
+                1e-2 in float16. For int8 the difference is only reported.
             explain: also print the report.
 
         Returns:
