@@ -53,11 +53,16 @@ function draw(y, temperature) {
   return Math.max(0, shares.findIndex((share) => (aim -= share) < 0));
 }
 
-/** The metadata of an ONNX file, which onnxruntime-web does not show: field 14 of the message, pairs of key and value. */
+/** The metadata of an ONNX file, which onnxruntime-web does not show: field 14, each a pair of key and value. */
 function metadata(bytes) {
   const text = new TextDecoder();
-  const pairs = [...fields(bytes)].filter(([field]) => field === 14).map(([, pair]) => Object.fromEntries(fields(pair)));
-  return Object.fromEntries(pairs.map((pair) => [text.decode(pair[1]), text.decode(pair[2])]));
+  const found = {};
+  for (const [field, bytesOfPair] of fields(bytes)) {
+    if (field !== 14) continue;
+    const pair = Object.fromEntries(fields(bytesOfPair));
+    found[text.decode(pair[1])] = text.decode(pair[2]);
+  }
+  return found;
 }
 
 /** The fields of a protobuf message that hold bytes: their numbers and contents. */

@@ -68,7 +68,7 @@ async function run(ort, file, test) {
 async function refused({ form }, made) {
   const error = await made.then(() => undefined, String);
   log.length = 0;
-  if (!error) throw new Error("expected float64 to be refused, which works now: documentation and tests are to be changed");
+  if (!error) throw new Error("expected float64 to be refused; it works now, so documentation and tests are out of date");
   if (!/Provider type .* is not set/.test(error)) throw new Error(`expected float64 to be refused, got ${error}`);
   return { form, ok: true, note: "refused, as all float64" };
 }
@@ -123,7 +123,8 @@ async function main() {
     show(name, result);
     await report({ name, ...result });
   }
-  summary.textContent = `${provider}, onnxruntime-web ${ort.env.versions.web}: ${tests.length - failed} passed, ${failed} failed`;
+  const counts = `${tests.length - failed} passed, ${failed} failed`;
+  summary.textContent = `${provider}, onnxruntime-web ${ort.env.versions.web}: ${counts}`;
   return report({ done: true, version: ort.env.versions.web });
 }
 
