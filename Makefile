@@ -1,12 +1,13 @@
 # The commands of the project. Each makes what it lacks: the virtual environment, the extension module, the tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-torch web-test lint bench results docs wheel clean
+.PHONY: help demo test test-full test-torch web-test gpu-test gpu-bench onnx-table lint bench results docs wheel clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 CARGO ?= cargo
 CASE ?=
+DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
