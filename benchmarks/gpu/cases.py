@@ -12,7 +12,7 @@ from ..problem import Problem
 
 @dataclass(frozen=True)
 class Case:
-    """A layer, how it is exported, the operator that this gives, and the function of with_torch.py that does the same."""
+    """A layer, how it is exported, the operator that this gives, and the function of with_torch.py beside it."""
 
     name: str
     operator: str

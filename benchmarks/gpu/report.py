@@ -1,4 +1,4 @@
-"""Says what was measured on a GPU: lines for the terminal and docs/gpu.md, which claims nothing where there was none."""
+"""Says what was measured on a GPU: lines for the terminal and docs/gpu.md, which claims nothing where none was."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from .cases import Case
 
 _HEAD = """# GPUs
 
-Models exported with `target="cuda"` run on NVIDIA's cards under onnxruntime-gpu: `rnnrs_onnx.Session(path, "cuda")`, which
-keeps states in the card's memory from call to call, raises where the card is not used, and lists with `fallbacks(x)` what
-onnxruntime gave to the CPU all the same.
+Models exported with `target="cuda"` run on NVIDIA's cards under onnxruntime-gpu: `rnnrs_onnx.Session(path, "cuda")`
+keeps states in the card's memory from call to call, raises where the card is not used, and lists with `fallbacks(x)`
+what onnxruntime gave to the CPU all the same.
 
 ```text
 make gpu-test     # every cell in every mode against the engine, and what fell back to the CPU
 make gpu-bench    # times against torch on the same card; writes this page
 ```
 
-Both need onnxruntime-gpu with its CUDA libraries in the environment (`.venv/bin/pip install onnxruntime-gpu` in place of
-onnxruntime); `DEVICE=cuda` makes them fail where there is no card, else they run the same code on the CPU and say so.
-float32 is float32 there: both set `NVIDIA_TF32_OVERRIDE=0`, without which NVIDIA's libraries round the factors of matrix
-products to 10 bits of mantissa on cards from Ampere on.
+Both want onnxruntime-gpu and CUDA's libraries in the environment: `.venv/bin/pip uninstall onnxruntime`, then
+`.venv/bin/pip install onnxruntime-gpu`. With `DEVICE=cuda` they fail where no card is used; else they then run the same
+code on the CPU and say so. float32 is float32: both set `NVIDIA_TF32_OVERRIDE=0`, without which NVIDIA's libraries
+multiply with 10 bits of mantissa on cards from Ampere on.
 """
 _NONE = """
 ## Figures
 
-There are none. No GPU was at hand when this was written: parity, fallbacks and speed on a card have not been measured, and
-nothing is claimed of them. What `target="cuda"` chooses rests on which operators have CUDA kernels according to
+There are none. No GPU was at hand when this was written: parity, fallbacks and speed on a card have not been measured,
+and nothing is claimed of them. What `target="cuda"` chooses rests on which operators have CUDA kernels according to
 onnxruntime's documentation and source, and doubling for linear recurrences on reasoning alone.
 """
 
@@ -69,15 +69,16 @@ def page(measurements: Sequence[Measurement], card: str, host: str, versions: di
         f"| {m.difference:.0e} | {_fallbacks(m)} |"
         for m in measurements
     ]
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [
         _HEAD,
         "## Figures",
         "",
-        f"Card: {card}. Host: {host}. Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+        f"Card: {card}. Host: {host}. Versions: {used}.",
         "",
-        "Forward, float32; input and output lie in the card's memory. Times are milliseconds, median (minimum), taken in",
-        "turns, call by call, after the results had been compared with the engine's. LSTM and GRU of torch are cuDNN's; the",
-        "others are plain loops over time. The ratio says how many times as fast as torch onnxruntime is.",
+        "Forward, float32; input and output lie in the card's memory. Times are milliseconds, median (minimum), in",
+        "turns, call by call, after the results had been compared with the engine's. torch's LSTM and GRU are cuDNN's,",
+        "its others plain loops over time. The ratio says how many times as fast as torch onnxruntime is.",
         *([] if "torch" in versions else ["torch was not installed."]),
         "",
         "| cell | size | operator | onnxruntime | torch | ratio | difference | fell back to the CPU |",

@@ -66,7 +66,7 @@ def peephole_loop(weights: Weights) -> Network:
 
 
 def min_gru_loop(weights: Weights) -> Network:
-    """h' = (1 - z) h + z n; z and n see the input alone, so they come before the loop."""
+    """MinGRU: h' = (1 - z) h + z n, where z and n see the input alone, so they come before the loop."""
 
     def run(x: torch.Tensor) -> torch.Tensor:
         z, n = linear(x, weights["weight_ih_l0"], weights["bias_l0"]).chunk(2, -1)
