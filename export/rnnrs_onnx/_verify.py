@@ -24,6 +24,8 @@ SIZES = ((1, 1), (5, 3), (18, 2))
 BRANCHES = frozenset({"greater", "equal", "step", "floor", "sign", "argmax", "argsort"})
 """Primitives whose results jump: near a jump, rounding decides."""
 _DRAWS = 4
+_BEFORE = 3
+"""Steps from zero that lead to the states with which a case begins."""
 
 
 class ExportError(rnnrs.Error):
@@ -94,18 +96,19 @@ class Case:
         return self._numbers(*lead, interface.features)
 
     def _states(self) -> list[Array] | None:
-        """The states before, flat as the engine has them."""
+        """The states before, flat as the engine has them: those that some steps lead to.
+
+        Others a cell may not be made for: the normaliser of an sLSTM is positive, and near zero rounding decides all.
+        """
         core = self._model._native
         if self._built.options.zero_state:
             return None
-        flat: list[Array] = [np.empty(0)] * len(core.states)
+        _, flat = core.forward(self._native(self._x(_BEFORE, self._rows)), None)
+        flat = [state.astype(self._dtype) for state in flat]
         for name, shape, members in self._built.interface.states:
-            value = self._numbers(*(self._rows if extent == "batch" else int(extent) for extent in shape))
-            self.feeds[name] = value
-            for place, member in enumerate(members):
-                part = value[place] if len(shape) == 3 else value
-                flat[member] = part.astype(self._model.dtype)
-        return flat
+            parts = [flat[member] for member in members]
+            self.feeds[name] = np.stack(parts) if len(shape) == 3 else parts[0]
+        return [state.astype(self._model.dtype) for state in flat]
 
     def _expect(self, y: Array, states: list[Array]) -> None:
         self.expected["y"] = np.asarray(y, np.float64)
