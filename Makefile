@@ -1,12 +1,14 @@
 # The commands of the project. Each makes what it lacks: the virtual environment, the extension module, the tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-torch web-test lint bench results docs wheel clean
+.PHONY: help demo test test-full test-torch web-test gpu-test gpu-bench onnx-table lint bench results docs wheel clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 CARGO ?= cargo
 CASE ?=
+DEVICE ?= auto
+DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
@@ -39,6 +41,15 @@ test-torch: $(CORE) $(VENV)/.extra-test $(VENV)/.extra-torch $(VENV)/.export  ##
 
 web-test: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## exported models in headless Chromium against the engine
 	$(BIN)/python tests/web/run.py
+
+gpu-test: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## exported models on CUDA, or the same on the CPU (DEVICE=cuda: there or not at all)
+	NVIDIA_TF32_OVERRIDE=0 $(BIN)/python -m pytest -q tests/gpu --device=$(DEVICE)
+
+gpu-bench: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## their times, against torch where it is installed (DEVICE likewise)
+	NVIDIA_TF32_OVERRIDE=0 $(BIN)/python -m benchmarks.gpu --device=$(DEVICE)
+
+onnx-table: $(CORE) $(VENV)/.extra-test $(VENV)/.export  ## what every cell becomes in ONNX: operator, parity, time against the engine
+	$(BIN)/python -m benchmarks.exported
 
 lint: $(CORE) $(VENV)/.extra-dev $(VENV)/.export  ## rustfmt, clippy, ruff, mypy, stubtest
 	$(CARGO) fmt --all --check

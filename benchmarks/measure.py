@@ -61,12 +61,13 @@ def measure(case: Case, peer: str, threads: int) -> Measurement:
     b: Contender = getattr(other, case.kind)(case.problem)
     a.run()
     b.run()
-    difference = _compare(a.results(), b.results())
-    ours, theirs = _in_turns(a.run, b.run)
+    difference = compare(a.results(), b.results())
+    ours, theirs = in_turns(a.run, b.run)
     return Measurement(case.name, peer, threads, other.VERSION, ours, theirs, difference)
 
 
-def _compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
+def compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
+    """The largest difference, relative in the norm of each array; AssertionError above TOLERANCE."""
     assert ours.keys() == theirs.keys(), f"results of other names: {sorted(ours)} and {sorted(theirs)}"
     worst = 0.0
     for name, a in ours.items():
@@ -77,17 +78,21 @@ def _compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
     return worst
 
 
-def _in_turns(a: Callable[[], None], b: Callable[[], None]) -> tuple[list[float], list[float]]:
-    """A pause before each call lets the threads of the other library, which spin for some milliseconds, go to rest."""
-    first = _seconds(a) + _seconds(b)
-    repeats = int(np.clip(_SECONDS / (first + 2 * _PAUSE), *_REPEATS))
-    times = [(_seconds(a), _seconds(b)) for _ in range(repeats)]
-    ours, theirs = zip(*times, strict=True)
-    return list(ours), list(theirs)
+def in_turns(
+    *calls: Callable[[], None], seconds: float = _SECONDS, pause: float = _PAUSE, repeats: tuple[int, int] = _REPEATS
+) -> list[list[float]]:
+    """The seconds that each call took, for each of several turns, between so many repeats in about `seconds`.
+
+    A pause before each call lets the threads of the other library, which spin for some milliseconds, go to rest.
+    """
+    first = sum(_seconds(call, pause) + pause for call in calls)
+    turns = int(np.clip(seconds / max(first, 1e-9), *repeats))
+    times = [[_seconds(call, pause) for call in calls] for _ in range(turns)]
+    return [list(of_one) for of_one in zip(*times, strict=True)]
 
 
-def _seconds(call: Callable[[], None]) -> float:
-    time.sleep(_PAUSE)
+def _seconds(call: Callable[[], None], pause: float) -> float:
+    time.sleep(pause)
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

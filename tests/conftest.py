@@ -27,6 +27,15 @@ settings.register_profile("full", max_examples=100, print_blob=True, **common)
 settings.load_profile("quick")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where tests/gpu runs; auto: CUDA where it works",
+    )
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes minutes; runs with --hypothesis-profile=full (make test-full)")
     config.pluginmanager.register(laws.Table(config), "laws")

@@ -40,7 +40,7 @@ def train(problem: Problem) -> Contender:
     return Contender(run, results)
 
 
-def _step(w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
+def step(w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
     """One step of layer `end`; the first of the new states is the output."""
     if f"weight_p_i{end}" not in w:
         z = linear(x, w[f"weight_ih{end}"], w[f"bias{end}"])
@@ -68,7 +68,7 @@ def train_loop(problem: Problem) -> Contender:
             state: State = (zeros,) * (1 if problem.cell == "indrnn" else 2)
             outputs = []
             for x_t in y.unbind(0):
-                state = _step(w, end, x_t, state)
+                state = step(w, end, x_t, state)
                 outputs.append(state[0])
             y = torch.stack(outputs)
         y.backward(dy)

@@ -38,6 +38,8 @@ class Options:
     noise: bool = False
     scan: str = "auto"
     sample: str = "random"
+    quantised: bool = False
+    """Whether the weights are to be int8; `dtype` is that of inputs and outputs."""
 
 
 @dataclass
@@ -70,8 +72,9 @@ class _Builder:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         scan = options.scan if options.mode == "sequence" else "loop"
+        dtype = "int8" if options.quantised else options.dtype
         self._choices = [
-            [choose(stage, target=options.target, dtype=options.dtype, scan=scan) for stage in block.stages]
+            [choose(stage, target=options.target, dtype=dtype, scan=scan) for stage in block.stages]
             for block in self._blocks
         ]
 

@@ -96,7 +96,8 @@ def _options(model: Any, *, dtype: str | None, **given: Any) -> Options:
         raise UnsupportedError(f"lengths: expected mode 'sequence', in which there are lengths, got {given['mode']!r}")
     if isinstance(model, StepCell) and given["mode"] != "step":
         raise UnsupportedError(f"mode: expected 'step' for {type(model).__name__}, got {given['mode']!r}")
-    return Options(dtype="float32" if dtype == "int8" else dtype, **given)
+    quantised = dtype == "int8"
+    return Options(dtype="float32" if quantised else dtype, quantised=quantised, **given)
 
 
 def _finite(model: Any) -> None:

@@ -14,6 +14,8 @@ def refusal(found: Operator, target: str, dtype: str) -> str | None:
     """Why onnxruntime should not be given the operator there, or None."""
     if dtype == "float64":
         return "onnxruntime runs it in float32 only"
+    if dtype == "int8" and found.kind != "LSTM":
+        return "onnxruntime's tools quantise the products of a Scan, and of the operators LSTM alone"
     if target == "cpu":
         return None
     if found.kind == "RNN" and found.activation != "Tanh":

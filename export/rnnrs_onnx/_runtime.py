@@ -11,7 +11,7 @@ graph around it begins with a Transpose (seen with onnxruntime 1.31)."""
 
 
 def open_session(
-    runtime: Any, path: Path, providers: list[str], *, threads: int | None = None, profile: str | None = None
+    runtime: Any, path: Path, providers: list[str], *, threads: int | None = None, profile: Path | None = None
 ) -> Any:
     """A session that says errors alone, with `threads` within an operator, and where asked for a profile."""
     options = runtime.SessionOptions()
@@ -20,5 +20,5 @@ def open_session(
         options.intra_op_num_threads = threads
     if profile is not None:
         options.enable_profiling = True
-        options.profile_file_prefix = profile
+        options.profile_file_prefix = str(profile)
     return runtime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=[CRASHES])

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Session:
         if not self._path.is_file():
             raise FileNotFoundError(f"expected an ONNX file, got no file {str(path)!r}")
         self._runtime = _onnxruntime(device)
-        self._session = self._open(profile=False)
+        self._session = self._open(profile=None)
         properties = self._session.get_modelmeta().custom_metadata_map
         if "rnnrs.export" not in properties:
             raise FileError(f"{self._path.name}: expected a file exported by rnnrs, got another (see rnnrs_onnx.load)")
@@ -63,22 +64,24 @@ class Session:
         self._outputs = [value.name for value in self._session.get_outputs()]
         self._names = [name.removesuffix("_next") for name in self._outputs if name.endswith("_next")]
         self._carried = bool(self._names) and all(name in self._inputs for name in self._names)
+        # On a CPU there is nothing to keep from crossing, and binding costs half a small step again.
+        self._bind = device != "cpu"
         self._state: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Session({str(self._path)!r}, device={self.device!r}), mode {self.mode!r}"
 
-    def __call__(self, x: Any, lengths: Any = None, **noise: Any) -> Array:
+    def __call__(self, x: Any, lengths: Any = None, noise: Mapping[str, Any] | None = None) -> Array:
         """The outputs for a sequence (mode "sequence") or a step (mode "step"), from the state so far.
 
         Args:
             x: as the model was exported: ``session.inputs["x"]``.
             lengths: (B,) valid steps of each row, where the model was exported with ``lengths=True``.
-            noise: random numbers by their names, where it was exported with ``noise=True``.
+            noise: random numbers by the names of their inputs, where it was exported with ``noise=True``.
         """
         if self.mode == "loop":
             raise UnsupportedError("expected generate(...) of a model that was exported with mode='loop', got a call")
-        feeds = {"x": x, **{name.replace("__", "."): value for name, value in noise.items()}}
+        feeds = {"x": x, **(noise or {})}
         if lengths is not None:
             feeds["lengths"] = lengths
         return self._run(feeds, "x")
@@ -133,13 +136,36 @@ class Session:
         """(dtype, shape) of each input; dimensions that may vary have names."""
         return {name: (_DTYPES[value.type], tuple(value.shape)) for name, value in self._inputs.items()}
 
-    def placement(self, x: Any, lengths: Any = None, **noise: Any) -> dict[str, dict[str, int]]:
+    def placement(
+        self, x: Any, lengths: Any = None, noise: Mapping[str, Any] | None = None
+    ) -> dict[str, dict[str, int]]:
         """On which provider each operator ran: {provider: {operator: times}} for one call, which leaves no trace.
 
         onnxruntime gives nodes that CUDA lacks to the CPU in silence; this tells which.
         """
+        found: dict[str, Counter[str]] = {}
+        for event in self._events(x, lengths, noise):
+            found.setdefault(event["provider"], Counter())[event["op_name"]] += 1
+        return {provider: dict(sorted(counts.items())) for provider, counts in sorted(found.items())}
+
+    def fallbacks(self, x: Any, lengths: Any = None, noise: Mapping[str, Any] | None = None) -> dict[str, int]:
+        """The operators that ran on the CPU although "cuda" was asked for, and how often in one call.
+
+        Only those that compute with floating-point numbers: operators on shapes and lengths belong on the CPU, where a
+        copy to the GPU and back would cost more than they do.
+        """
+        if self.device == "cpu":
+            return {}
+        found: Counter[str] = Counter()
+        for event in self._events(x, lengths, noise):
+            if event["provider"] == _PROVIDERS["cpu"] and event["op_name"] != "Shape" and _computes(event):
+                found[event["op_name"]] += 1
+        return dict(sorted(found.items()))
+
+    def _events(self, x: Any, lengths: Any, noise: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """What onnxruntime's profile of one call says of each node that ran."""
         first = "start" if self.mode == "loop" else "x"
-        feeds = {first: x, **{name.replace("__", "."): value for name, value in noise.items()}}
+        feeds = {first: x, **(noise or {})}
         if lengths is not None:
             feeds["lengths"] = lengths
         if self.mode == "loop":
@@ -147,32 +173,23 @@ class Session:
             feeds |= {"steps": np.asarray(2, np.int64)}
             if "temperature" in self._inputs:
                 feeds |= {"temperature": 1.0, "noise.sample": np.full((2, rows), 0.5)}
-        profiled = self._open(profile=True)
-        profiled.run(None, self._feeds(feeds, first))
-        file = Path(profiled.end_profiling())
-        events = json.loads(file.read_text())
-        file.unlink()
-        found: dict[str, Counter[str]] = {}
-        for event in events:
-            arguments = event.get("args", {})
-            if event.get("cat") == "Node" and "provider" in arguments and event["name"].endswith("_kernel_time"):
-                found.setdefault(arguments["provider"], Counter())[arguments["op_name"]] += 1
-        return {provider: dict(sorted(counts.items())) for provider, counts in sorted(found.items())}
+        arrays = {name: _numpy(value) for name, value in self._feeds(feeds, first).items()}
+        with tempfile.TemporaryDirectory() as folder:
+            profiled = self._open(profile=Path(folder) / "profile")
+            self._call(profiled.run, None, arrays)
+            events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
+        return [
+            event["args"]
+            for event in events
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and "provider" in event["args"]
+        ]
 
-    def fallbacks(self, x: Any, lengths: Any = None, **noise: Any) -> dict[str, int]:
-        """The operators that ran on the CPU although "cuda" was asked for, and how often in one call.
-
-        Operators on shapes belong there: a copy to the GPU would cost more than they do.
-        """
-        if self.device == "cpu":
-            return {}
-        return self.placement(x, lengths, **noise).get(_PROVIDERS["cpu"], {})
-
-    def _open(self, *, profile: bool) -> Any:
-        prefix = str(Path(tempfile.gettempdir()) / f"rnnrs-{os.getpid()}") if profile else None
+    def _open(self, *, profile: Path | None) -> Any:
         providers = [_PROVIDERS[self.device], *([_PROVIDERS["cpu"]] if self.device != "cpu" else [])]
         try:
-            session = _runtime.open_session(self._runtime, self._path, providers, threads=self._threads, profile=prefix)
+            session = _runtime.open_session(
+                self._runtime, self._path, providers, threads=self._threads, profile=profile
+            )
         except Exception as error:
             if type(error).__module__.startswith("onnxruntime"):
                 raise FileError(
@@ -188,11 +205,16 @@ class Session:
 
     def _run(self, feeds: dict[str, Any], first: str) -> Array:
         arrays = self._feeds(feeds, first)
-        if self.device == "cpu":
-            made = dict(zip(self._outputs, self._call(self._session.run, None, arrays), strict=True))
-            if self._carried:
-                self._state = {name: made[f"{name}_next"] for name in self._names}
-            return np.asarray(made["y"])
+        made = (self._bound if self._bind else self._plain)(arrays)
+        if self._carried:
+            self._state = {name: made[f"{name}_next"] for name in self._names}
+        return _numpy(made["y"])
+
+    def _plain(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        return dict(zip(self._outputs, self._call(self._session.run, None, arrays), strict=True))
+
+    def _bound(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """The same with states left where the device has them."""
         binding = self._session.io_binding()
         for name, value in arrays.items():
             if isinstance(value, np.ndarray):
@@ -200,12 +222,9 @@ class Session:
             else:
                 binding.bind_ortvalue_input(name, value)
         for name in self._outputs:
-            binding.bind_output(name, "cpu" if name == "y" else "cuda")
+            binding.bind_output(name, "cpu" if name == "y" else self.device)
         self._call(self._session.run_with_iobinding, binding)
-        outputs = dict(zip(self._outputs, binding.get_outputs(), strict=True))
-        if self._carried:
-            self._state = {name: outputs[f"{name}_next"] for name in self._names}
-        return np.asarray(outputs["y"].numpy())
+        return dict(zip(self._outputs, binding.get_outputs(), strict=True))
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         try:
@@ -276,6 +295,12 @@ def _onnxruntime(device: str) -> Any:
                 "device: expected an onnxruntime with CUDA for 'cuda', got one without: pip install onnxruntime-gpu"
             )
     return onnxruntime
+
+
+def _computes(event: dict[str, Any]) -> bool:
+    """Whether a node takes or gives floating-point numbers."""
+    types = {name for part in ("input", "output") for value in event.get(f"{part}_type_shape", ()) for name in value}
+    return not types.isdisjoint(("float", "double", "float16"))
 
 
 def _numpy(value: Any) -> Array:
