@@ -89,7 +89,7 @@ $(CORE): $(RUST) pyproject.toml | $(VENV)/.tools
 
 # The exporter, from where it stands.
 $(VENV)/.export: export/pyproject.toml | $(CORE)
-	$(BIN)/python -m pip install --quiet --editable ./export
+	$(BIN)/python -m pip install --quiet --editable "./export[cpu]"
 	@touch $@
 
 # An extra of pyproject.toml; the module is not built again, cargo sees that it is there.

@@ -111,7 +111,7 @@ def test_info_shows_the_installation():
 
 def test_help_teaches():
     printed = good("--help")
-    for command in ("demo", "train", "sample", "info"):
+    for command in ("demo", "train", "sample", "export", "info"):
         assert command in printed
         assert "usage" in good(command, "--help")
     assert good("--version").strip() == f"rnnrs {rnnrs.__version__}"
@@ -142,6 +142,11 @@ def test_the_demo_in_little(tmp_path):
         assert "pip install rnnrs[plot]" in printed
     else:
         assert (tmp_path / "out" / "demo.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("demo.onnx", "demo-step.onnx"):
+        assert (tmp_path / "out" / name).exists()
+    [parity] = re.findall(r"Parity on held-out text: \|a - b\| <= (\S+) \(1 \+ \|b\|\)", printed)
+    assert float(parity) <= 1e-5
+    assert re.search(r"a character a call +[\d,]+ +[\d,]+\n", printed)
 
 
 WRONG = {

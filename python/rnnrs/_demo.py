@@ -1,4 +1,4 @@
-"""The demonstration: a character LSTM on real English text, trained, measured, saved, loaded and streamed."""
+"""The demonstration: a character LSTM on real English text, trained, measured, saved, loaded, streamed and exported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _arrays, _charmodel, _files, _history
+from . import _arrays, _charmodel, _demo_onnx, _files, _history
 from ._sequential import Sequential
 from ._text import Vocabulary
 
@@ -57,6 +57,7 @@ def run(settings: _charmodel.Settings, out: Path, *, progress: bool, say: Callab
     same = streams_alike(model, _files.load(file), parts)
     say(f"Model: {file} ({file.stat().st_size / 1e6:.1f} MB)")
     say(f"Loaded again and streamed a character a call: {'the same bits' if same else 'DIFFERENT BITS'}")
+    _demo_onnx.run(model, parts, out, say=say)
     return 130 if trained.interrupted else 0 if same else 1
 
 

@@ -159,8 +159,8 @@ class Parameterised:
         - ``lengths``: (B,) int64, if asked for.
         - ``y``: the output.
         - in mode "loop": ``start`` (B,) tokens or (B, F); ``steps``, an integer; for drawn tokens ``temperature`` and
-          ``noise.sample`` (steps, B), uniform in [0, 1), float64 (float32 for "web"). ``y`` are the tokens (B, steps), or
-          (B, steps, F).
+          ``noise.sample`` (steps, B), uniform in [0, 1), float64 (float32 for "web"). ``y`` are the tokens
+          (B, steps), or (B, steps, F).
 
         Args:
             path: of the file. What stands there is replaced only by a file that was written and checked.

@@ -132,7 +132,7 @@ def test_what_is_asked_wrongly(chain, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected an ONNX file"):
         rnnrs_onnx.Session(tmp_path / "none.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"broken")
-    with pytest.raises(rnnrs.FileError, match="broken.onnx: expected a model that onnxruntime can run"):
+    with pytest.raises(rnnrs.FileError, match=r"broken\.onnx: expected a model that onnxruntime can run"):
         rnnrs_onnx.Session(tmp_path / "broken.onnx")
     loop = session(chain, tmp_path, mode="loop")
     for steps, temperature in ((0, 1.0), (3, 0.0)):
