@@ -1,11 +1,29 @@
-"""Every example runs, at its smallest size, where its data are (the folder RNNRS_DATA, or ../shared/data)."""
+"""Every example runs, at its smallest size, where its data are (the folder RNNRS_DATA, or ../shared/data).
+
+What it trained last is exported for CUDA by the command line.
+"""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+RUN = """
+import runpy, sys, rnnrs
+made = []
+begin = rnnrs.Sequential.__init__
+def remembered(self, *layers, **options):
+    begin(self, *layers, **options)
+    made.append(self)
+rnnrs.Sequential.__init__ = remembered
+sys.path.insert(0, {folder!r})
+sys.argv = [{path!r}, {size!r}, "2"]
+runpy.run_path({path!r}, run_name="__main__")
+made[-1].save("model.safetensors")
+"""
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 
@@ -20,6 +38,11 @@ def test_example(path, run_script, tmp_path):
         assert "CI" not in os.environ, f"no data at {folder}: name their folder in RNNRS_DATA"
         pytest.skip("no data: name their folder in RNNRS_DATA")
     size = "--epochs" if '"--epochs"' in path.read_text(encoding="utf-8") else "--updates"
-    printed = run_script(path, size, 2, environment={"RNNRS_DATA": str(folder)}, timeout=120, folder=tmp_path)
+    run = RUN.format(folder=str(path.parent), path=str(path), size=size)
+    printed = run_script(run, environment={"RNNRS_DATA": str(folder)}, timeout=120, folder=tmp_path)
     assert printed.strip()
     assert "other bits" not in printed
+    command = [sys.executable, "-m", "rnnrs", "export", "model.safetensors", "model.onnx", "--target", "cuda"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "differs from the engine by" in done.stdout

@@ -80,8 +80,8 @@ def test_metadata(chain, tmp_path):
 def test_the_same_model_gives_the_same_bytes(chain, options, tmp_path, run_script):
     chain.to_onnx(tmp_path / "a.onnx", **options)
     chain.save(tmp_path / "m.safetensors")
-    script = f"import rnnrs; rnnrs.load({str(tmp_path / 'm.safetensors')!r}).to_onnx({str(tmp_path / 'b.onnx')!r}, **{options})"
-    run_script(script, environment={"PYTHONHASHSEED": "7"})
+    script = f"import rnnrs; rnnrs.load('m.safetensors').to_onnx('b.onnx', **{options})"
+    run_script(script, environment={"PYTHONHASHSEED": "7"}, folder=tmp_path)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
