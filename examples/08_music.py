@@ -63,6 +63,7 @@ def train(
     dropout: float,
     batch_size: int,
     bptt: int | None = None,
+    patience: int = 2,
     seed: int = 1,
     epochs: int = 200,
     path: Path | None = None,
@@ -73,14 +74,14 @@ def train(
     history = model.fit(
         *read(corpus, "train"),
         loss="bernoulli",
-        optimizer=rnnrs.optim.Adam(rate, schedule=rnnrs.schedules.ReduceOnPlateau(0.5, patience=2)),
+        optimizer=rnnrs.optim.Adam(rate, schedule=rnnrs.schedules.ReduceOnPlateau(0.5, patience=patience)),
         epochs=epochs,
         batch_size=batch_size,
         validation_data=(valid := read(corpus, "valid")),
         clip_norm=0.2,
         bptt=bptt,
         seed=seed,
-        **going_on(path, rnnrs.callbacks.EarlyStopping(patience=8)),
+        **going_on(path, rnnrs.callbacks.EarlyStopping(patience=4 * patience)),
     )
     return {
         "units": units,

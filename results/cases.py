@@ -220,9 +220,14 @@ def music() -> Case:
     cells = {"tanh": "tanh", "gru": "GRU", "lstm": "LSTM"}
     settings = {
         ("jsb_chorales", "chung"): {"rate": 5e-3, "dropout": 0.2, "batch_size": 1},
-        ("nottingham", "chung"): {"rate": 1e-2, "dropout": 0.0, "batch_size": 8, "bptt": 50},
+        ("nottingham", "chung"): {"rate": 5e-3, "dropout": 0.0, "batch_size": 1, "patience": 5, "epochs": 100},
         ("jsb_chorales", "bai"): {"rate": 1e-3, "dropout": 0.5, "batch_size": 1},
         ("nottingham", "bai"): {"rate": 2e-3, "dropout": 0.3, "batch_size": 8, "bptt": 50, "epochs": 24},
+    }
+    others = {
+        ("nottingham", "chung", "tanh"): {"rate": 1e-3},
+        ("nottingham", "bai", "tanh"): {"rate": 1e-4},
+        ("nottingham", "bai", "gru"): {"rate": 1e-3, "batch_size": 4, "bptt": 100, "epochs": 60},
     }
     return Case(
         "music",
@@ -230,8 +235,10 @@ def music() -> Case:
         """Polyphonic music, negative log-likelihood of the test pieces in nats a step, less is better (Chung et
         al. 2014; Bai, Kolter and Koltun 2018; [08_music.py](../examples/08_music.py)). The parameters
         are those with the best validation loss; as in Bai's programs a piece's first step is not
-        predicted. Adam with the rate of the table, halved where two epochs brought nothing, gradients clipped to a
-        norm of 0.2, dropout before the output; with bptt pieces are cut, and the state carried on.""",
+        predicted. Adam with the rate of the table, halved where two epochs (with patience: so many) brought nothing,
+        gradients clipped to a norm of 0.2, dropout before the output; with bptt pieces are cut, and the state carried
+        on. The networks of Chung's size stay 0.4 to 0.7 nats above what was published for Nottingham; other rates (1e-3
+        to 2e-2), batches, dropout and forget biases brought the 36-unit LSTM to no less than 3.9.""",
         _music,
         [
             Row(
@@ -244,7 +251,7 @@ def music() -> Case:
                     corpus=corpus,
                     cell=cell,
                     size=size,
-                    **settings[corpus, size],
+                    **(settings[corpus, size] | others.get((corpus, size, cell), {})),
                 ),
             )
             for (corpus, size), figures in published.items()
