@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 pub mod file;
 pub mod graph;
+pub mod history;
 pub mod kernels;
 pub mod layers;
 mod model;
