@@ -237,7 +237,7 @@ def music() -> Case:
         are those with the best validation loss; as in Bai's programs a piece's first step is not
         predicted. Adam with the rate of the table, halved where two epochs (with patience: so many) brought nothing,
         gradients clipped to a norm of 0.2, dropout before the output; with bptt pieces are cut, and the state carried
-        on. The networks of Chung's size stay 0.4 to 0.7 nats above what was published for Nottingham; other rates (1e-3
+        on. The networks of Chung's size stay 0.4 to 0.8 nats above what was published for Nottingham; other rates (1e-3
         to 2e-2), batches, dropout and forget biases brought the 36-unit LSTM to no less than 3.9.""",
         _music,
         [
