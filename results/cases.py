@@ -227,7 +227,7 @@ def music() -> Case:
     others = {
         ("nottingham", "chung", "tanh"): {"rate": 1e-3},
         ("nottingham", "bai", "tanh"): {"rate": 1e-4},
-        ("nottingham", "bai", "gru"): {"rate": 1e-3, "batch_size": 4, "bptt": 100, "epochs": 60},
+        ("nottingham", "bai", "gru"): {"rate": 5e-4},
     }
     return Case(
         "music",
@@ -238,7 +238,8 @@ def music() -> Case:
         predicted. Adam with the rate of the table, halved where two epochs (with patience: so many) brought nothing,
         gradients clipped to a norm of 0.2, dropout before the output; with bptt pieces are cut, and the state carried
         on. The networks of Chung's size stay 0.4 to 0.8 nats above what was published for Nottingham; other rates (1e-3
-        to 2e-2), batches, dropout and forget biases brought the 36-unit LSTM to no less than 3.9.""",
+        to 2e-2), batches, dropout and forget biases brought the 36-unit LSTM to no less than 3.9. The
+        GRU of 1M parameters was still learning when its 24 epochs ended; with the LSTM's rate it came to 4.52.""",
         _music,
         [
             Row(
