@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import cells, init
 from ._cell import Cell
+from ._compressor import HistoryCompressor
 from ._core import (
     DtypeError,
     Error,
@@ -56,6 +57,7 @@ __all__ = [
     "FileError",
     "GRUCell",
     "Gradients",
+    "HistoryCompressor",
     "InvalidValueError",
     "LSTMCell",
     "Last",

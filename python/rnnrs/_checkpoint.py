@@ -1,29 +1,20 @@
-"""Checkpoints: a run of fit in one file, written atomically, checked on reading, and taken up again with the same bits.
-
-The file is the magic line, the SHA-256 of everything after it, the length of a JSON header (8 bytes, little endian),
-the header, and the parts that the header lists by name and length.
-"""
+"""Checkpoints: a run of fit in one file, and that run taken up again with the same bits."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._core import FileError, InvalidValueError
+from . import _container, _core
+from ._core import InvalidValueError
 from ._evaluate import Tally
 
 if TYPE_CHECKING:
     from ._fit import Run
 
 MAGIC = b"rnnrs checkpoint 1\n"
-_DIGEST = 32
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> None:
@@ -53,27 +44,12 @@ def write(run: Run, path: str | os.PathLike[str]) -> None:
         parts |= {f"callback.{index}.{name}": value for name, value in blobs.items()}
         plain = {name: value for name, value in state.items() if name not in blobs}
         header["callbacks"].append({"class": type(callback).__name__, "plain": plain, "bytes": sorted(blobs)})
-    header["parts"] = [[name, len(data)] for name, data in parts.items()]
-    text = json.dumps(header).encode()
-    body = len(text).to_bytes(8, "little") + text + b"".join(parts.values())
-    _replace(Path(path), MAGIC + hashlib.sha256(body).digest() + body)
+    _container.write(path, MAGIC, header, parts)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """(header, parts); FileError where one byte is not as it was written."""
-    data = Path(path).read_bytes()
-    start = len(MAGIC) + _DIGEST
-    if not data.startswith(MAGIC):
-        raise FileError(f"{path}: expected a checkpoint of rnnrs, which begins with {MAGIC!r}, got {data[:19]!r}")
-    if hashlib.sha256(data[start:]).digest() != data[len(MAGIC) : start]:
-        raise FileError(f"{path}: expected the checkpoint as it was written, got one that was cut or changed")
-    offset = start + 8 + int.from_bytes(data[start : start + 8], "little")
-    header: dict[str, Any] = json.loads(data[start + 8 : offset])
-    parts = {}
-    for name, length in header["parts"]:
-        parts[name] = data[offset : offset + length]
-        offset += length
-    return header, parts
+    return _container.read(path, MAGIC, "a checkpoint")
 
 
 def resume(run: Run, path: str | os.PathLike[str]) -> None:
@@ -107,17 +83,3 @@ def resume(run: Run, path: str | os.PathLike[str]) -> None:
                 callback.load_state_dict({**entry["plain"], **blobs})
                 del saved_callbacks[place]
                 break
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Writes beside the file and renames, so that at every moment the old or the new one is whole."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 __all__ = [
     "DtypeError",
     "Error",
+    "Events",
     "FileError",
     "Gradients",
     "GraphBuilder",
+    "History",
+    "HistoryStream",
     "InvalidValueError",
     "Model",
     "Optimizer",
@@ -155,6 +158,49 @@ class Gradients:
     def clip_value(self, limit: float) -> None: ...
     def add(self, other: Gradients) -> None: ...
     def scale(self, factor: float) -> None: ...
+
+@final
+class History:
+    def __new__(
+        cls,
+        models: list[Model],
+        symbols: int | None,
+        features: int | None,
+        tolerance: float,
+        max_gap: int,
+        threshold: float | None,
+    ) -> History: ...
+    def events(self, sequences: list[_Array]) -> Events: ...
+    def hand_up(self, level: int, events: Events) -> Events: ...
+    def transform(self, x: _Array) -> tuple[NDArray[np.int64], _Array, list[int]]: ...
+    def inverse(self, gaps: NDArray[np.int64], contents: _Array, counts: list[int]) -> _Array: ...
+    def trace(self, x: _Array) -> list[_Array]: ...
+    def bits(self, level: int, events: Events) -> list[tuple[float, float, int]]: ...
+    def train(
+        self,
+        level: int,
+        events: Events,
+        orders: list[list[int]],
+        optimizer: Optimizer,
+        lr: float,
+        bptt: int,
+        clip_norm: float | None,
+    ) -> float: ...
+    def stream(
+        self,
+        optimizer: str | None = None,
+        lr: float = 0.0,
+        bptt: int = 1,
+        clip_norm: float | None = None,
+    ) -> HistoryStream: ...
+
+@final
+class Events:
+    def lengths(self) -> list[int]: ...
+
+@final
+class HistoryStream:
+    def push(self, x: _Array) -> list[_Array]: ...
 
 @final
 class Optimizer:

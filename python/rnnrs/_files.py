@@ -44,8 +44,12 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Any:
         OSError: the file cannot be read.
     """
     with Path(path).open("rb") as file:
-        is_checkpoint = file.read(len(_checkpoint.MAGIC)) == _checkpoint.MAGIC
-    if is_checkpoint:
+        start = file.read(64)
+    if start.startswith(b"rnnrs history"):
+        from . import _compressor
+
+        return _compressor.load(path, allow_nonfinite=allow_nonfinite)
+    if start.startswith(_checkpoint.MAGIC):
         header, parts = _checkpoint.read(path)
         model = _core.Model.from_bytes(parts["model"], allow_nonfinite)
         notes = {"class": header["class"], **header["notes"]}
@@ -57,6 +61,12 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Any:
     # A user's subclass is read as the class of this package that it extends.
     chosen = _recurrent.Recurrent if named == "Recurrent" and issubclass(natural, _recurrent.Recurrent) else natural
     return _parameters.rebuild(chosen, model, notes)
+
+
+def model(data: bytes, allow_nonfinite: bool) -> Any:
+    """A model from the bytes of its file, without what Python noted of it."""
+    native = _core.Model.from_bytes(data, allow_nonfinite)
+    return _parameters.rebuild(_class_of(json.loads(native.spec)), native, {})
 
 
 def _read_notes(path: str | os.PathLike[str], text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ mod loss;
 mod run;
 mod scan;
 mod storage;
+mod update;
 
 pub use backward::Gradients;
 pub use input::{Input, Options, Values};

@@ -5,6 +5,7 @@ mod arrays;
 mod errors;
 mod functions;
 mod gradients;
+mod history;
 mod loss;
 mod model;
 mod optimizer;
@@ -25,6 +26,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::Model>()?;
     module.add_class::<tape::Tape>()?;
     module.add_class::<gradients::Gradients>()?;
+    module.add_class::<history::Events>()?;
+    module.add_class::<history::History>()?;
+    module.add_class::<history::HistoryStream>()?;
     module.add_class::<optimizer::Optimizer>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<trace::GraphBuilder>()

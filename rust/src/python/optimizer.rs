@@ -5,7 +5,7 @@ use super::model::Model;
 use super::typed::{Float, typed_both};
 use super::work::work;
 use crate::error::Result;
-use crate::train::{self, Parameter};
+use crate::train;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,29 +49,14 @@ impl Optimizer {
 
 impl Optimizer {
     /// As all locks, to be taken without the GIL.
-    fn lock(&self) -> MutexGuard<'_, train::Optimizer> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, train::Optimizer> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One update, once no call uses the parameters any more.
     fn update<E: Float>(&self, model: &crate::Model<E>, grads: &Held<E>, lr: f64) -> Result<()> {
-        let slots = &model.chain.layout.slots;
-        same_layout("gradients", slots, grads.slots())?;
-        let layout: Vec<Parameter<'_>> = slots
-            .iter()
-            .zip(model.frozen())
-            .map(|(slot, frozen)| Parameter {
-                name: &slot.name,
-                shape: &slot.shape,
-                offset: slot.offset,
-                frozen,
-                bound: slot.bound,
-            })
-            .collect();
+        same_layout("gradients", &model.chain.layout.slots, grads.slots())?;
         let (mut optimizer, grads) = (self.lock(), grads.lock());
-        let mut params = model.params_mut();
-        optimizer.step(lr, &layout, params.memory.slice_mut(), grads.slice())?;
-        params.version += 1;
-        Ok(())
+        model.update(&mut optimizer, grads.slice(), lr)
     }
 }
