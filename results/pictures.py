@@ -98,10 +98,38 @@ def music(found: Found) -> Figure:
     return figure
 
 
+def history(found: Found) -> Figure:
+    """What came to which level, how surprising it was, and how the description fell."""
+    run = found[0][1][0]
+    times, levels, predicted, surprise = run["work"]
+    figure, axes = _figure(3, 1, (7, 5.4), height_ratios=[1.5, 1, 1.5])
+    raster, surprises, curve = axes[:, 0]
+    for time, level, right in zip(times, levels, predicted, strict=True):
+        raster.plot(time, level, "|", color="0.7", markersize=8)
+        if not right:
+            raster.plot(time, level + 1, "|", color="C3", markersize=8, markeredgewidth=2)
+    top = max(levels)
+    raster.set_yticks(range(top + 2), [*(f"level {level}" for level in range(top + 1)), "beyond"], fontsize="small")
+    raster.set_ylim(-0.5, top + 1.5)
+    lowest = [(t, s) for t, level, s in zip(times, levels, surprise, strict=True) if level == 0]
+    surprises.plot(*zip(*lowest, strict=True), linewidth=1)
+    surprises.set_ylabel("bits", fontsize="small")
+    surprises.set_xlabel("letters read", fontsize="small")
+    for level in range(1 + max(level for level, _ in run["curve"])):
+        part = [(k + 1, bits) for k, (learns, bits) in enumerate(run["curve"]) if learns == level]
+        curve.plot(*zip(*part, strict=True), color=f"C{level}", label=f"level {level} learns")
+    curve.set_yscale("log")
+    curve.set_ylabel("bits of four texts", fontsize="small")
+    curve.set_xlabel("passes", fontsize="small")
+    curve.legend(fontsize="small")
+    return figure
+
+
 PICTURES: dict[str, Callable[[Found], Figure]] = {
     "counting": counting,
     "reber": reber,
     "order": curves("cross-entropy in training, nats"),
     "adding": curves("mean squared error in training"),
     "music": music,
+    "history": history,
 }

@@ -104,8 +104,8 @@ class HistoryCompressor:
 
     Level 0 reads the sequence and predicts each input from those before. What it fails to predict goes up, with the
     number of inputs since the last failure, so that nothing is lost: from what reaches the top, and the nets, the
-    sequence is made again exactly. Each level works on a slower time scale than the one below (Schmidhuber 1992, Learning
-    complex, extended sequences using the principle of history compression, Neural Computation 4(2)).
+    sequence is made again exactly. Each level works on a slower time scale than the one below (Schmidhuber 1992,
+    Learning complex, extended sequences using the principle of history compression, Neural Computation 4(2)).
 
     Args:
         symbols: how many symbols there are; sequences are then (T,) integers.
@@ -182,7 +182,7 @@ class HistoryCompressor:
 
     @property
     def levels(self) -> tuple[Sequential, ...]:
-        """The nets, the lowest first. Level l reads and says ``max_gap + 1`` units for each of l gaps, then the rest."""
+        """The nets, the lowest first. Level l reads and says ``max_gap + 1`` units for each of l gaps, then content."""
         return tuple(self._levels)
 
     @property
@@ -257,6 +257,7 @@ class HistoryCompressor:
         bptt: int = 64,
         optimizer: Callable[[], optim.Optimizer] = lambda: optim.Adam(1e-2),
         clip_norm: float | None = 1.0,
+        on_epoch: Callable[[int], None] | None = None,
         progress: bool = True,
     ) -> Description:
         """Trains the levels in turn, from the lowest up, and adds levels while that shortens the description.
@@ -271,6 +272,7 @@ class HistoryCompressor:
             bptt: events over which gradients flow back, and after which an update is made.
             optimizer: makes the optimizer of each level.
             clip_norm: the greatest norm of a gradient.
+            on_epoch: called after each pass with the level that learns, which is then the top.
             progress: show it.
 
         Returns:
@@ -286,7 +288,13 @@ class HistoryCompressor:
         for level in range(self.max_levels):
             if level == len(self._levels):
                 self._hold([*self._levels, self._net(level)])
-            self._train(level, events, optimizer(), epochs, rows, bptt, clip_norm, progress)
+            with Progress(epochs, f"level {level}", enabled=progress) as bar:
+                rule = optimizer()
+                for _ in range(epochs):
+                    nats = self._pass(level, events, rule, rows, bptt, clip_norm)
+                    bar.advance(nats, sum(events.lengths()))
+                    if on_epoch is not None:
+                        on_epoch(level)
             parts = list(self._parts(self._native.events(given)))
             if level and parts[level].total >= length:
                 self._hold(self._levels[:level])
@@ -298,24 +306,19 @@ class HistoryCompressor:
                 break
         return self.description_length(*given)
 
-    def _train(
+    def _pass(
         self,
         level: int,
         events: _core.Events,
         optimizer: optim.Optimizer,
-        epochs: int,
         rows: int,
         bptt: int,
         clip_norm: float | None,
-        progress: bool,
-    ) -> None:
-        used = np.flatnonzero(events.lengths())
-        with Progress(epochs, f"level {level}", enabled=progress) as bar:
-            for _ in range(epochs):
-                order = self._random.permutation(used)
-                orders = [order[k : k + rows].tolist() for k in range(0, len(order), rows)]
-                nats = self._native.train(level, events, orders, optimizer._native, optimizer.rate, bptt, clip_norm)
-                bar.advance(nats, sum(events.lengths()))
+    ) -> float:
+        """One pass of a level over its events, in a random order; nats an event."""
+        order = self._random.permutation(np.flatnonzero(events.lengths()))
+        orders = [order[k : k + rows].tolist() for k in range(0, len(order), rows)]
+        return self._native.train(level, events, orders, optimizer._native, optimizer.rate, bptt, clip_norm)
 
     def stream(
         self, optimizer: optim.Optimizer | None = None, *, bptt: int = 16, clip_norm: float | None = 1.0
@@ -418,9 +421,9 @@ class HistoryCompressor:
             "levels": len(self._levels),
             "rule": (
                 "Level l reads max_gap + 1 units for each of l gaps, then the content, and says the same of the next "
-                "event; before the first it has read zeros. An event that is not the most probable in each of its parts "
-                "(or has less than threshold, or is off by more than tolerance) goes up behind the number of events "
-                "since the last that did; after max_gap events without one a gap of 0 goes up."
+                "event; before the first it has read zeros. An event that is not the most probable in each of its "
+                "parts (or has less than threshold, or is off by more than tolerance) goes up behind the number of "
+                "events since the last that did; after max_gap events without one a gap of 0 goes up."
             ),
         }
         (place / "history.json").write_text(json.dumps(rule, indent=1), encoding="utf-8")
