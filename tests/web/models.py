@@ -144,7 +144,7 @@ def generation(name: str, cell: Any, folder: Path, sample: str) -> str:
     start = rng.integers(0, len(LETTERS), B)
     state = a_state(model(start[:, None], return_state=True)[1], rng)
     inputs = {"start": start, "steps": np.int64(MADE)}
-    temperature, draws = np.float32(0.8), rng.random((MADE, B))
+    temperature, draws = np.float32(0.8), rng.random((MADE, B), np.float32)
     if sample == "random":
         inputs |= {"temperature": temperature, "noise.sample": draws}
     stream = model.stream(B)
