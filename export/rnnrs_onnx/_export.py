@@ -94,6 +94,10 @@ def _options(model: Any, *, dtype: str | None, **given: Any) -> Options:
         raise InvalidValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
     if given["lengths"] and given["mode"] != "sequence":
         raise UnsupportedError(f"lengths: expected mode 'sequence', in which there are lengths, got {given['mode']!r}")
+    if given["noise"] and any(layer["layer"] == "batch_norm" or layer.get("batch_norm") for layer in model._layers):
+        raise UnsupportedError(
+            "noise: expected a model without batch normalisation, whose statistics in training are those of the batch"
+        )
     if isinstance(model, StepCell) and given["mode"] != "step":
         raise UnsupportedError(f"mode: expected 'step' for {type(model).__name__}, got {given['mode']!r}")
     quantised = dtype == "int8"

@@ -170,6 +170,10 @@ def test_modes_that_a_model_does_not_have(tmp_path):
         rnnrs.GRU(2, 3).to_onnx(tmp_path / "m.onnx", mode="loop")
     with pytest.raises(rnnrs.UnsupportedError, match="expected 'step' for GRUCell, got 'sequence'"):
         rnnrs.GRUCell(2, 3).to_onnx(tmp_path / "m.onnx")
+    normed = rnnrs.Recurrent(rnnrs.cells.IndRNN(2, 3), 2, batch_norm=True)
+    for model in (rnnrs.BatchNorm(2), normed):
+        with pytest.raises(rnnrs.UnsupportedError, match="noise: expected a model without batch normalisation"):
+            model.to_onnx(tmp_path / "m.onnx", noise=True)
     with pytest.raises(rnnrs.DtypeError, match="expected a model of rnnrs, got dict"):
         rnnrs_onnx.export({}, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
