@@ -77,6 +77,11 @@ def _music(found: Sequence[Figures]) -> str:
     return f"{median(figures['test'] for figures in found):.2f} ({found[0]['parameters']:,} parameters)"
 
 
+def _chunker(found: Sequence[Figures]) -> str:
+    told = median(figures["work"][-1] for figures in found)
+    return f"{_learned(found, 'strings')}; symbols of a string that the chunker was told in the end: {told:.1f}"
+
+
 def counting() -> Case:
     asked = {"anbn": ("aⁿbⁿ", 1000), "anbncn": ("aⁿbⁿcⁿ", 60)}
     cells = {
@@ -261,6 +266,71 @@ def music() -> Case:
     )
 
 
+def chunker() -> Case:
+    """The task of 1991 and those of 1997, with both nets and with the automatizer alone."""
+    tanh: dict[str, Any] = {"task": "1991", "cell": "tanh", "rate": 2e-3, "chunker_rate": 1e-3}
+    lstm: dict[str, Any] = {"cell": "lstm", "rate": 2e-3, "chunker_rate": 1e-3}
+    return Case(
+        "chunker",
+        "Chunker and automatizer",
+        """The chunker and the automatizer (Schmidhuber 1992; Hochreiter and Schmidhuber 1997, experiment 2;
+        [09_chunker.py](../examples/09_chunker.py)). All strings are one continuous stream, without a sign where one
+        begins; errors go back three steps inside each net, an update of the automatizer a symbol. 1991: two strings
+        of 21 symbols, and with the first symbol of the next a target, which says how the last one began; solved
+        when in 50 strings in a row, while it learns, the unit of every symbol that comes is above 0.5 and all
+        others below, but for the first symbol, which is drawn at random, and the target unit is on the right side
+        of 0.5. 2a: strings of p + 1 symbols, the last of which is the first again; solved when in 10,000 strings,
+        while nothing is learnt, all units are within 0.25 of what they should be, but for the first symbols; it is
+        tried once 50 strings in a row were right. 2b: the p - 1 symbols between are drawn at random, and only the
+        last counts. The automatizer has 20 units (tanh in 1991, LSTM in 1997), the chunker 20 tanh units; a
+        prediction fails below a probability of 0.75. Imitation and prediction weigh the same (balance 1); with
+        balance 0 the automatizer learns alone, and is a plain net with the same cut.""",
+        _chunker,
+        [
+            Row(
+                "1991, 20 steps",
+                "13 of 17 runs within 5,000 sequences, the others within 35,000",
+                seeds("chunker/1991", "09_chunker", 17, **tanh, balance=1.0, limit=5000),
+            ),
+            Row(
+                "1991, alone",
+                "no improvement in 1,000,000 sequences",
+                seeds("chunker/1991-alone", "09_chunker", 3, **tanh, balance=0.0, limit=100_000),
+            ),
+            Row(
+                "2a, p = 100",
+                "33 % of runs, after 32,400 sequences",
+                seeds("chunker/2a", "09_chunker", 20, task="2a", p=100, **lstm, balance=1.0, limit=32_400),
+            ),
+            Row(
+                "2a, p = 100, alone",
+                "",
+                seeds("chunker/2a-alone", "09_chunker", 3, task="2a", p=100, **lstm, balance=0.0, limit=10_000),
+            ),
+            Row(
+                "2a, p = 1500",
+                "",
+                seeds(
+                    "chunker/2a-1500",
+                    "09_chunker",
+                    1,
+                    task="2a",
+                    p=1500,
+                    **lstm,
+                    balance=1.0,
+                    limit=5000,
+                    tested=1000,
+                ),
+            ),
+            Row(
+                "2b, p = 100",
+                "the chunker fails",
+                seeds("chunker/2b", "09_chunker", 3, task="2b", p=100, **lstm, balance=1.0, limit=5000),
+            ),
+        ],
+    )
+
+
 def _history(found: Sequence[Figures]) -> str:
     """The first run's, with the bits of all."""
     lowest = "; ".join(" → ".join(f"{bits:.0f}" for bits in figures["bits"]) for figures in found)
@@ -285,4 +355,4 @@ def history() -> Case:
     )
 
 
-CASES = [counting(), reber(), order(), adding(), music(), history()]
+CASES = [counting(), reber(), order(), adding(), music(), chunker(), history()]

@@ -98,6 +98,21 @@ def music(found: Found) -> Figure:
     return figure
 
 
+def chunker(found: Found) -> Figure:
+    """How much of each string the chunker was told, in the first run of each row."""
+    figure, axes = _figure(1, 1, (7, 3.2))
+    place = axes[0, 0]
+    for row, runs in found:
+        work, every = runs[0]["work"], runs[0]["every"]
+        place.plot([(index + 1) * every for index in range(len(work))], work, linewidth=1, label=row.what)
+    place.set_xscale("log")
+    place.set_yscale("log")
+    place.set_xlabel("strings of the stream")
+    place.set_ylabel("symbols of a string told to the chunker")
+    place.legend(fontsize="small")
+    return figure
+
+
 def history(found: Found) -> Figure:
     """What came to which level, how surprising it was, and how the description fell."""
     run = found[0][1][0]
@@ -131,5 +146,6 @@ PICTURES: dict[str, Callable[[Found], Figure]] = {
     "order": curves("cross-entropy in training, nats"),
     "adding": curves("mean squared error in training"),
     "music": music,
+    "chunker": chunker,
     "history": history,
 }

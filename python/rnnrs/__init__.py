@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import cells, init
 from ._cell import Cell
+from ._chunker import ChunkerAutomatizer
 from ._compressor import HistoryCompressor
 from ._core import (
     DtypeError,
@@ -50,6 +51,7 @@ __all__ = [
     "RNN",
     "BatchNorm",
     "Cell",
+    "ChunkerAutomatizer",
     "Dropout",
     "DtypeError",
     "Embedding",

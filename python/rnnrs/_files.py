@@ -8,11 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _arrays, _checkpoint, _core, _feedforward, _parameters, _recurrent, _sequential, _spec, _step_cells
+from . import (
+    _arrays,
+    _checkpoint,
+    _chunker,
+    _core,
+    _feedforward,
+    _parameters,
+    _recurrent,
+    _sequential,
+    _spec,
+    _step_cells,
+)
 from ._core import FileError
 from ._layer import Layer
 
 _NOTES = "python"
+_KIND = b'"chunker_automatizer":'  # inside of a text the quotes would be escaped
 _CELLS: dict[str, type[Layer]] = {"elman": _recurrent.RNN, "lstm": _recurrent.LSTM, "gru": _recurrent.GRU}
 _STEPS: dict[str, type[_step_cells.StepCell]] = {
     "elman": _step_cells.RNNCell,
@@ -49,6 +61,8 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Any:
         from . import _compressor
 
         return _compressor.load(path, allow_nonfinite=allow_nonfinite)
+    if not start.startswith(_checkpoint.MAGIC) and _KIND in _header(path):
+        return _chunker.load(path, allow_nonfinite)
     if start.startswith(_checkpoint.MAGIC):
         header, parts = _checkpoint.read(path)
         model = _core.Model.from_bytes(parts["model"], allow_nonfinite)
@@ -67,6 +81,12 @@ def model(data: bytes, allow_nonfinite: bool) -> Any:
     """A model from the bytes of its file, without what Python noted of it."""
     native = _core.Model.from_bytes(data, allow_nonfinite)
     return _parameters.rebuild(_class_of(json.loads(native.spec)), native, {})
+
+
+def _header(path: str | os.PathLike[str]) -> bytes:
+    """The header of a safetensors file; whether it is sound is for those to say who read the file."""
+    with Path(path).open("rb") as file:
+        return file.read(min(int.from_bytes(file.read(8), "little"), 1 << 24))
 
 
 def _read_notes(path: str | os.PathLike[str], text: str) -> dict[str, Any]:

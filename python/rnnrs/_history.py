@@ -75,11 +75,11 @@ class History(Mapping[str, "list[float]"]):
         return figure
 
 
-def canvas() -> tuple[Figure, Any]:
-    """An empty figure with one pair of axes, without matplotlib's global state."""
+def canvas(rows: int = 1) -> tuple[Figure, Any]:
+    """An empty figure with a pair of axes, or so many above each other, without matplotlib's global state."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install rnnrs[plot]") from error
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(rows, sharex=True)

@@ -1,6 +1,7 @@
 //! What predictive nets make of sequences: only what they fail to predict needs to be told (Schmidhuber 1991, 1992).
 
 mod cascade;
+pub mod chunker;
 mod event;
 mod learner;
 
