@@ -24,6 +24,7 @@ import rnnrs
 
 BLOCK = 50  # strings that are drawn at once; so many in a row must be right
 CELLS = {"tanh": rnnrs.RNN, "lstm": rnnrs.LSTM, "gru": rnnrs.GRU}
+SAVED = 20  # blocks between two copies of a run that may be cut
 TESTED = 10_000  # strings that 2a asks of a net which no longer learns, as in the paper
 
 
@@ -138,7 +139,7 @@ def train(
         if task != "1991" and done["row"] >= BLOCK and holds(nets, task, p, seed + 1_000_000, tested):
             done["solved"] = done["blocks"] * BLOCK
         done["seconds"] = time.perf_counter() - began
-        if path is not None and done["blocks"] % 100 == 0:
+        if path is not None and done["blocks"] % SAVED == 0:
             nets.metadata["example"] = json.dumps(done)
             nets.save(path)
     if picture is not None:

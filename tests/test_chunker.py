@@ -1,8 +1,10 @@
 """The chunker and the automatizer against their definition in NumPy, their files, bits, history and errors."""
 
 import copy
+import importlib
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -405,3 +407,45 @@ def test_settings_are_plain_data():
     settings = both(targets=2).settings
     assert json.loads(json.dumps(settings)) == settings
     assert (settings["symbols"], settings["targets"], settings["bptt"]) == (4, 2, 3)
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "examples"))
+    return importlib.import_module("09_chunker")
+
+
+def test_the_streams_are_those_of_the_tasks(example):
+    rng = np.random.default_rng(0)
+    x, first = example.strings("1991", 0, rng)
+    assert x.shape == (example.BLOCK, 21)
+    assert set(first) == {0, 1}
+    assert (x[:, 1:] == np.arange(2, 22)).all()
+    for task in ("2a", "2b"):
+        x, first = example.strings(task, 7, rng)
+        assert x.shape == (example.BLOCK, 8)
+        assert ((x[:, 0] == first) & (x[:, -1] == first)).all()
+        assert (x[:, 1:-1].min(), x[:, 1:-1].max()) == (2, 7)
+        assert (len(np.unique(x[:, 1:-1], axis=0)) == 1) == (task == "2a")
+    stream = example.Stream("1991", 0, 3)
+    blocks = [stream.block(index) for index in range(3)]
+    firsts = np.concatenate([x[:, 0] for x, _ in blocks])
+    asked = np.concatenate([targets for _, targets in blocks])
+    assert np.isnan(asked[0, 0])
+    np.testing.assert_array_equal(asked[1:, 0], firsts[:-1])
+    assert np.isnan(asked[:, 1:]).all()
+
+
+def test_both_nets_solve_the_20_step_task_and_one_alone_does_not(example):
+    for seed in (1, 2):
+        assert example.train("1991", seed=seed, limit=5000)["solved"]
+        assert not example.train("1991", seed=seed, limit=1500, balance=0.0)["solved"]
+
+
+def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(example, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "SAVED", 2)
+    settings = {"p": 5, "tested": 100, "chunker_rate": 2e-3}
+    whole = example.train("2a", limit=6 * example.BLOCK, **settings)
+    example.train("2a", limit=4 * example.BLOCK, path=tmp_path / "checkpoint", **settings)
+    rest = example.train("2a", limit=6 * example.BLOCK, path=tmp_path / "checkpoint", **settings)
+    assert {**rest, "seconds": 0} == {**whole, "seconds": 0}

@@ -8,6 +8,7 @@
 //! predictions. A's error is the sum of both; the paper weighs them equally.
 
 mod net;
+mod offline;
 mod storage;
 
 pub use net::Learning;
@@ -15,7 +16,7 @@ pub use storage::dtype_of;
 
 use crate::error::{Error, Result};
 use crate::kernels::Element;
-use crate::model::{Input, Model, Options, Values};
+use crate::model::Model;
 use net::Net;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -135,7 +136,7 @@ fn most_probable<E: Element>(p: &[E]) -> usize {
 
 /// ½ Σ v².
 fn half_square<E: Element>(values: impl Iterator<Item = E>) -> f64 {
-    values.fold(0.0, |sum, value| value.to_f64().mul_add(value.to_f64() / 2.0, sum))
+    values.fold(0.0, |sum, value| sum + value.to_f64() * value.to_f64() / 2.0)
 }
 
 impl<E: Element> ChunkerAutomatizer<E> {
@@ -267,105 +268,6 @@ impl<E: Element> ChunkerAutomatizer<E> {
             work.chunker.extend(self.chunker.state());
         }
         Ok(())
-    }
-
-    /// Learns from one whole sequence, which begins with states of zero, by one update of each net: errors go back to its
-    /// beginning. The stream is where it was.
-    pub fn learn_sequence(&mut self, symbols: &[i64], targets: Option<&[E]>) -> Result<Work<E>> {
-        let observations = self.observations(symbols, targets)?;
-        let steps = observations.len();
-        let mut work = Work::default();
-        if steps == 0 {
-            return Ok(work);
-        }
-        let options = |net: &Net<E>| Options {
-            training: true,
-            draw: crate::engine::Draw { seed: self.settings.seed, position: net.optimizer.updates() << 32 },
-            ..Options::default()
-        };
-        fn whole<E>(x: &[E], steps: usize) -> Input<'_, E> {
-            Input { values: Values::Float(x), steps, rows: 1, batch_first: false }
-        }
-        let x: Vec<E> = observations.iter().flat_map(|&observation| self.input(observation)).collect();
-        let model = self.automatizer.model.clone();
-        let tape = model.record(whole(&x, steps), None, options(&self.automatizer), None)?;
-        let width = model.chain.output;
-        let before = |t: usize| &tape.y[(t - 1) * width..t * width];
-        let contexts = match self.settings.account {
-            Account::State => model.all_states(whole(&x, steps), None, options(&self.automatizer))?,
-            _ => Vec::new(),
-        };
-        // What the automatizer failed to predict, and the number of events before or at each step.
-        let (mut events, mut seen, mut last) = (Vec::new(), Vec::with_capacity(steps), 0);
-        let nothing = vec![E::default(); width];
-        for (t, &observation) in observations.iter().enumerate() {
-            let p = self.predictions(if t == 0 { &nothing } else { before(t) });
-            let failed = t == 0 || self.fails(&p, observation);
-            if failed {
-                let context: Vec<E> = contexts
-                    .iter()
-                    .flat_map(|state| {
-                        let width = state.len() / steps;
-                        if t == 0 { vec![E::default(); width] } else { state[(t - 1) * width..t * width].to_vec() }
-                    })
-                    .collect();
-                events.push((observation, self.event(observation, (t + 1 - last) as u64, &context)));
-                last = t + 1;
-            }
-            seen.push(events.len());
-            self.note(&mut work, &p, observation.0, failed);
-        }
-        // The chunker's turn.
-        let chunker = self.chunker.model.clone();
-        let y: Vec<E> = events.iter().flat_map(|(_, x)| x.iter().copied()).collect();
-        let chunker_tape = chunker.record(whole(&y, events.len()), None, options(&self.chunker), None)?;
-        let states = chunker.all_states(whole(&y, events.len()), None, options(&self.chunker))?;
-        let outputs = chunker.chain.output;
-        let goal = |event: usize| {
-            let rows = states.iter().flat_map(|state| {
-                let width = state.len() / events.len();
-                state[event * width..(event + 1) * width].iter().copied()
-            });
-            let mut goal: Vec<E> = rows.collect();
-            goal.extend(self.activated(&chunker_tape.y[event * outputs..(event + 1) * outputs]));
-            goal
-        };
-        let mut entries = Entry { steps: steps as f64, failures: events.len() as f64, ..Entry::default() };
-        for p in &work.probability {
-            entries.prediction -= p.ln().to_f64();
-        }
-        let mut dy = Vec::with_capacity(tape.y.len());
-        let share = E::from_f64(1.0 / steps as f64);
-        for t in 1..steps {
-            let y = before(t);
-            let (error, imitation) =
-                self.automatizer_error(&self.predictions(y), y, observations[t], &goal(seen[t - 1] - 1));
-            entries.imitation += imitation;
-            dy.extend(error.into_iter().map(|value| value * share));
-        }
-        dy.resize(tape.y.len(), E::default());
-        let mut dy_chunker = Vec::with_capacity(chunker_tape.y.len());
-        let share = E::from_f64(1.0 / events.len() as f64);
-        for (event, (observation, x)) in events.iter().enumerate().skip(1) {
-            let y = &chunker_tape.y[(event - 1) * outputs..event * outputs];
-            let (error, loss) = self.chunker_error(y, *observation, x);
-            entries.chunker += loss;
-            dy_chunker.extend(error.into_iter().map(|value| value * share));
-        }
-        dy_chunker.resize(chunker_tape.y.len(), E::default());
-        let gradients = model.backward(&tape, &dy, None, false, None)?;
-        let gradients_chunker = chunker.backward(&chunker_tape, &dy_chunker, None, false, None)?;
-        self.automatizer.update(gradients)?;
-        if events.len() > 1 {
-            self.chunker.update(gradients_chunker)?;
-        }
-        let entry = self.entry();
-        entry.steps += entries.steps;
-        entry.failures += entries.failures;
-        entry.prediction += entries.prediction;
-        entry.imitation += entries.imitation;
-        entry.chunker += entries.chunker;
-        Ok(work)
     }
 
     /// Symbols and targets by step, checked.
