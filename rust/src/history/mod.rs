@@ -7,3 +7,5 @@ mod learner;
 pub use cascade::{Cascade, Compressor, Step};
 pub use event::{Alphabet, Content, Event, Settings};
 pub use learner::{Bits, Learner, Training};
+
+pub mod codec;
