@@ -42,7 +42,7 @@ from ._stream import Stream
 from ._tape import Gradients, Tape
 
 if TYPE_CHECKING:
-    from . import callbacks, losses, metrics, ops, optim, schedules, testing
+    from . import callbacks, codec, losses, metrics, ops, optim, schedules, testing
 
 __all__ = [
     "GRU",
@@ -75,6 +75,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "cells",
+    "codec",
     "get_num_threads",
     "init",
     "load",
@@ -87,7 +88,7 @@ __all__ = [
     "testing",
 ]
 
-_LAZY = {"callbacks", "losses", "metrics", "ops", "optim", "schedules", "testing"}
+_LAZY = {"callbacks", "codec", "losses", "metrics", "ops", "optim", "schedules", "testing"}
 
 
 def __getattr__(name: str) -> ModuleType:

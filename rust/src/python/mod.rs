@@ -2,6 +2,7 @@
 
 mod arguments;
 mod arrays;
+mod codec;
 mod errors;
 mod functions;
 mod gradients;
@@ -23,6 +24,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::add_to(module)?;
     functions::add_to(module)?;
+    module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
     module.add_class::<model::Model>()?;
     module.add_class::<tape::Tape>()?;
     module.add_class::<gradients::Gradients>()?;

@@ -30,7 +30,7 @@ mod settings;
 mod stream;
 
 pub use settings::Settings;
-pub use stream::{Given, Progress, compress, decompress};
+pub use stream::{Given, Progress, Watch, compress, decompress};
 
 #[cfg(test)]
 mod tests;

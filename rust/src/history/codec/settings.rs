@@ -49,7 +49,7 @@ impl Settings {
 
     /// 50 kB/s or so.
     pub const FAST: Self =
-        Self { log_block: 20, streams: 16, hidden: 32, layers: 1, steps: 16, rate: 50, histories: 1, log_buckets: 21 };
+        Self { log_block: 18, streams: 16, hidden: 32, layers: 1, steps: 16, rate: 50, histories: 1, log_buckets: 21 };
     /// What is used unless another is asked for.
     pub const DEFAULT: Self =
         Self { log_block: 20, streams: 8, hidden: 128, layers: 1, steps: 16, rate: 30, histories: 3, log_buckets: 22 };
