@@ -54,8 +54,8 @@ output. An existing file is kept unless --force is given.
 
 _DECOMPRESS = """\
 Restores what was compressed to FILE.rnz. A damaged or cut archive gives an error that says where, and no file, unless
---salvage is given: then all whole blocks before the damage are written, and the exit status is 1 all the same. To a pipe
-('-') whole blocks are written as they come.
+--salvage is given: then all whole blocks before the damage are written, and the exit status is 1 all the same. To a
+pipe ('-') whole blocks are written as they come.
 """
 
 

@@ -2,7 +2,6 @@
 //! decisions in place of the softmax): what followed a history before, as probabilities that learn as they are used.
 
 use super::logistic::{Logistic, PROBABILITY_BITS};
-use crate::error::{Error, Result};
 
 /// Cells of a bucket: a check, and the decisions in four bits of a byte.
 const BUCKET: usize = 16;
@@ -25,7 +24,7 @@ const MEANING_LIMIT: u32 = 1000;
 fn learn(cell: &mut u32, bit: bool, limit: u32, rates: &[u32]) {
     let (p, count) = (*cell >> COUNT_BITS, *cell & ((1 << COUNT_BITS) - 1));
     let target = if bit { (1 << PROBABILITY_BITS) - 1 } else { 0 };
-    let moved = (i64::from(target) - i64::from(p)) * i64::from(rates[count as usize]) >> 16;
+    let moved = ((i64::from(target) - i64::from(p)) * i64::from(rates[count as usize])) >> 16;
     let p = (i64::from(p) + moved) as u32;
     *cell = p << COUNT_BITS | if count < limit { count + 1 } else { count };
 }
@@ -123,14 +122,10 @@ impl Direct {
     }
 
     /// Untrained connections from these histories, with 2^`log_buckets` buckets.
-    pub(super) fn new(histories: &'static [History], log_buckets: u32) -> Result<Self> {
+    pub(super) fn new(histories: &'static [History], log_buckets: u32) -> Self {
         let buckets = 1usize << log_buckets;
-        let mut cells: Vec<u32> = Vec::new();
-        let length = buckets * BUCKET;
-        cells.try_reserve_exact(length).map_err(|_| Error::memory("direct connections", length * 4))?;
         // The system's zeros: pages that are not used cost nothing. A cell of 0 is one that nothing has set.
-        drop(cells);
-        let cells = vec![0; length];
+        let cells = vec![0; buckets * BUCKET];
         let table = Logistic::get();
         let level = |p: u32| ((table.stretch(p << 10) + 8.0) * 2.0).clamp(0.0, (LEVELS - 1) as f32) as u8;
         let stage = |n: u32| [1, 2, 3, 4, 6, 9, 14, 24, 49, 99, 249].iter().filter(|&&bound| n >= bound).count() as u8;
@@ -143,7 +138,7 @@ impl Direct {
                 }));
             }
         }
-        Ok(Self {
+        Self {
             histories,
             cells,
             buckets,
@@ -153,7 +148,7 @@ impl Direct {
             rates: (0..1 << COUNT_BITS).map(|n| 2 * 65536 / (2 * n + 3)).collect(),
             at: vec![(0, 0); histories.len()],
             base: vec![0; histories.len()],
-        })
+        }
     }
 
     /// Finds the buckets for the byte's upper (`high` absent) or lower four bits.

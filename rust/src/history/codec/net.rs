@@ -155,8 +155,8 @@ impl Net {
                 self.tree[node] = self.tree[2 * node] + self.tree[2 * node + 1];
             }
             apply(kernels, Elementwise::Log, &mut self.tree);
-            for node in 1..BYTES {
-                decisions[node] = (self.tree[2 * node + 1] - self.tree[2 * node]).clamp(-LIMIT, LIMIT);
+            for (decision, children) in decisions.iter_mut().zip(self.tree.chunks_exact(2)) {
+                *decision = (children[1] - children[0]).clamp(-LIMIT, LIMIT);
             }
         }
     }

@@ -44,7 +44,7 @@ impl Predictor {
             settings: *settings,
             table: Logistic::get(),
             net,
-            direct: Direct::new(histories, settings.log_buckets)?,
+            direct: Direct::new(histories, settings.log_buckets),
             recall: Recall::new(settings.streams, settings.log_ring(), Settings::LOG_PLACES),
             inputs: vec![0.0; mixer.width()],
             mixer,

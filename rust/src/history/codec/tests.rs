@@ -127,7 +127,8 @@ fn every_changed_bit_and_every_cut_is_an_error_and_says_where() {
     let content = [vec![b'a'; 128], noise(128), b"the net".to_vec()].concat();
     let archive = packed(&settings, &content);
     assert!(archive.len() < 300 && unpacked(&archive).1.is_ok());
-    let whole = |back: &[u8]| content.starts_with(back) && (back.len() % 128 == 0 || back.len() == content.len());
+    let whole =
+        |back: &[u8]| content.starts_with(back) && (back.len().is_multiple_of(128) || back.len() == content.len());
     let check = |changed: &[u8], what: &str| {
         let (back, end) = unpacked(changed);
         let error = end.expect_err(what);
