@@ -43,7 +43,7 @@ from ._stream import Stream
 from ._tape import Gradients, Tape
 
 if TYPE_CHECKING:
-    from . import callbacks, losses, metrics, ops, optim, schedules, testing
+    from . import callbacks, codec, losses, metrics, ops, optim, schedules, testing
 
 __all__ = [
     "GRU",
@@ -77,6 +77,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "cells",
+    "codec",
     "get_num_threads",
     "init",
     "load",
@@ -89,7 +90,7 @@ __all__ = [
     "testing",
 ]
 
-_LAZY = {"callbacks", "losses", "metrics", "ops", "optim", "schedules", "testing"}
+_LAZY = {"callbacks", "codec", "losses", "metrics", "ops", "optim", "schedules", "testing"}
 
 
 def __getattr__(name: str) -> ModuleType:

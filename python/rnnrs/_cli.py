@@ -1,4 +1,4 @@
-"""The command line: rnnrs demo | train | sample | export | info."""
+"""The command line: rnnrs demo | train | sample | export | compress | decompress | info."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ Recurrent neural networks, trained and streamed on the CPU.
   rnnrs sample m.safetensors --start "Once"
                                       let the model go on writing
   rnnrs export m.safetensors m.onnx   write it for onnxruntime: CPUs, CUDA, browsers
+  rnnrs compress FILE                 to FILE.rnz, by nets that learn as they go
   rnnrs info m.safetensors            what is in a model's file
 """
 
@@ -42,6 +43,19 @@ on random inputs: where they differ by more than rounding no file is written. Ne
 
 Modes: 'sequence' takes whole sequences, 'step' one step with the states as inputs and outputs, for streaming, 'loop'
 generates, its outputs fed back.
+"""
+
+
+_COMPRESS = """\
+Compresses FILE, of any kind, to FILE.rnz: recurrent nets predict each byte from those before, and learn as they go; the
+decoder's learn the same, so that no model is sent. It takes as long to decompress. '-' stands for standard input and
+output. An existing file is kept unless --force is given.
+"""
+
+_DECOMPRESS = """\
+Restores what was compressed to FILE.rnz. A damaged or cut archive gives an error that says where, and no file, unless
+--salvage is given: then all whole blocks before the damage are written, and the exit status is 1 all the same. To a
+pipe ('-') whole blocks are written as they come.
 """
 
 
@@ -110,6 +124,24 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--no-verify", action="store_true", help="write without comparing with the engine")
     export.add_argument("--quiet", action="store_true", help="do not tell which operators were chosen, and why")
 
+    compress = _command(commands, "compress", "make a file of any kind shorter", _COMPRESS, run=_compress)
+    compress.add_argument("file", metavar="FILE", help="what to compress; - for standard input")
+    compress.add_argument("-o", "--out", metavar="OUT", help="the archive; - for standard output (default: FILE.rnz)")
+    preset = compress.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--fast", dest="preset", action="store_const", const="fast", default="default", help="smaller nets"
+    )
+    preset.add_argument("--best", dest="preset", action="store_const", const="best", help="the smallest archives")
+    _archives(compress)
+
+    decompress = _command(commands, "decompress", "restore what was compressed", _DECOMPRESS, run=_decompress)
+    decompress.add_argument("file", metavar="FILE.rnz", help="the archive; - for standard input")
+    decompress.add_argument(
+        "-o", "--out", metavar="OUT", help="the file; - for standard output (default: FILE without .rnz)"
+    )
+    decompress.add_argument("--salvage", action="store_true", help="keep the whole blocks before the first damage")
+    _archives(decompress)
+
     info = _command(commands, "info", "what is in a model's file, and how it is computed", run=_info)
     info.add_argument(
         "model", type=Path, nargs="?", metavar="MODEL", help="leave out for facts about this installation"
@@ -170,6 +202,14 @@ def _training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seed", type=int, help="the same seed and --updates give the same model")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _archives(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", type=Path, metavar="M", help="a model of bytes to begin with, the same file on both sides"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no figures")
 
 
 def _settings(options: argparse.Namespace) -> _charmodel.Settings:
@@ -252,6 +292,27 @@ def _export(options: argparse.Namespace) -> int:
         _say(str(report))
     _say(f"ONNX: {options.out}")
     return 0
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from . import _archive
+
+    return _archive.compress(
+        options.file, options.out, options.preset, options.model, force=options.force, quiet=options.quiet
+    )
+
+
+def _decompress(options: argparse.Namespace) -> int:
+    from . import _archive
+
+    return _archive.decompress(
+        options.file,
+        options.out,
+        options.model,
+        force=options.force,
+        salvage=options.salvage,
+        quiet=options.quiet,
+    )
 
 
 def _info(options: argparse.Namespace) -> int:

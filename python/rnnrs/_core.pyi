@@ -1,5 +1,6 @@
 """The Rust module: models, tapes, optimizers and streams over NumPy arrays; the package around it adds no numerics."""
 
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "cell_graph",
     "cell_table",
     "cells",
+    "compress",
+    "decompress",
     "draws",
     "error_variants",
     "get_num_threads",
@@ -277,3 +280,17 @@ def primitives() -> list[tuple[str, int]]: ...
 def error_variants() -> list[str]: ...
 
 __version__: Final[str]
+
+def compress(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], object],
+    preset: str,
+    model: bytes | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[int, int]: ...
+def decompress(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], object],
+    model: bytes | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[int, int]: ...

@@ -2,6 +2,7 @@
 
 mod cascade;
 pub mod chunker;
+pub mod codec;
 mod event;
 mod learner;
 

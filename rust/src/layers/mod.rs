@@ -7,5 +7,5 @@ mod stateless;
 
 pub use block::{BatchNorm, Block, Skip};
 pub use build::{Chain, InputKind, StateInfo, build};
-pub use spec::{Layer, Spec};
+pub use spec::{Layer, Scan, Spec};
 pub use stateless::loss_graph;

@@ -3,6 +3,7 @@
 mod arguments;
 mod arrays;
 mod chunker;
+mod codec;
 mod errors;
 mod functions;
 mod gradients;
@@ -25,6 +26,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add_to(module)?;
     functions::add_to(module)?;
     module.add_class::<chunker::ChunkerAutomatizer>()?;
+    module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
     module.add_class::<model::Model>()?;
     module.add_class::<tape::Tape>()?;
     module.add_class::<gradients::Gradients>()?;
