@@ -61,17 +61,18 @@ fn text(container: &mut Container<'_>, key: &str) -> Result<String> {
         .ok_or_else(|| Error::file("file", format!("a chunker and automatizer with {key:?}"), "none"))
 }
 
-/// The rows of a tensor of this width, its name and shape checked.
-fn rows<E: Element>(container: &mut Container<'_>, name: &str, width: usize) -> Result<Vec<Vec<E>>> {
+/// The rows of a tensor of this width, at most so many; its name and shape are checked.
+fn rows<E: Element>(container: &mut Container<'_>, name: &str, width: usize, most: usize) -> Result<Vec<Vec<E>>> {
     let tensor = container.tensors.remove(name).ok_or_else(|| Error::file("tensor", format!("{name:?}"), "none"))?;
-    match tensor.shape() {
-        &[_, columns] if columns == width => {}
+    let count = match tensor.shape() {
+        &[count, columns] if columns == width && count <= most => count,
         shape => {
-            return Err(Error::file(format!("shape of {name:?}"), format!("(rows, {width})"), format!("{shape:?}")));
+            let expected = format!("(rows, {width}), at most {most} rows");
+            return Err(Error::file(format!("shape of {name:?}"), expected, format!("{shape:?}")));
         }
-    }
+    };
     let values: Vec<E> = tensor.values()?;
-    Ok(values.chunks_exact(width).map(<[E]>::to_vec).collect())
+    Ok((0..count).map(|row| values[row * width..(row + 1) * width].to_vec()).collect())
 }
 
 impl<E: Element> Net<E> {
@@ -92,9 +93,9 @@ impl<E: Element> Net<E> {
 
     /// Takes the place in the stream from a file.
     fn take(&mut self, outer: &mut Container<'_>, prefix: &str, limit: usize) -> Result<()> {
-        let window: Vec<Vec<E>> = rows(outer, &format!("{prefix}.window"), self.input())?;
-        let states: Vec<Vec<E>> = rows(outer, &format!("{prefix}.states"), self.width())?;
-        if window.len() > limit || states.len() != window.len() + 1 || self.position < window.len() as u64 {
+        let window: Vec<Vec<E>> = rows(outer, &format!("{prefix}.window"), self.input(), limit)?;
+        let states: Vec<Vec<E>> = rows(outer, &format!("{prefix}.states"), self.width(), limit.saturating_add(1))?;
+        if states.len() != window.len() + 1 || self.position < window.len() as u64 {
             let expected = format!("at most {limit} steps and one state more");
             return Err(Error::file(prefix, expected, format!("{} and {}", window.len(), states.len())));
         }
@@ -165,7 +166,7 @@ impl<E: Element> ChunkerAutomatizer<E> {
         }
         both.elapsed = stream.elapsed;
         both.set_goal();
-        for row in rows::<f64>(&mut file, HISTORY, 5)? {
+        for row in rows::<f64>(&mut file, HISTORY, 5, usize::MAX)? {
             both.history.push(Entry {
                 steps: row[0],
                 failures: row[1],
@@ -179,5 +180,86 @@ impl<E: Element> ChunkerAutomatizer<E> {
             return Err(Error::file("content", "that of a chunker and automatizer", format!("{name:?} too")));
         }
         Ok((both, extra))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Account, Learning};
+    use super::*;
+    use crate::layers::Spec;
+
+    fn model(inputs: usize, outputs: usize, seed: u64) -> Arc<Model<f32>> {
+        let spec = format!(
+            r#"{{"prefix": true, "layers": [
+                {{"layer": "recurrent", "cell": "gru", "options": {{"input_size": {inputs}, "hidden_size": 6}}}},
+                {{"layer": "linear", "in_features": 6, "out_features": {outputs}}}]}}"#
+        );
+        Arc::new(Model::new(Spec::parse(&spec).unwrap(), seed).unwrap())
+    }
+
+    fn both() -> ChunkerAutomatizer<f32> {
+        let learning = Learning {
+            optimizer: r#"{"optimizer":"adam"}"#.into(),
+            lr: 0.02,
+            schedule: r#"{"schedule":"constant"}"#.into(),
+        };
+        let settings = Settings {
+            symbols: 3,
+            targets: 0,
+            account: Account::Time,
+            threshold: None,
+            balance: 1.0,
+            bptt: 3,
+            clip_norm: Some(1.0),
+            seed: 0,
+            automatizer: learning.clone(),
+            chunker: learning,
+        };
+        let [a, c] = settings.widths(6, 6);
+        ChunkerAutomatizer::new(model(a.0, a.1, 0), model(c.0, c.1, 1), settings).unwrap()
+    }
+
+    #[test]
+    fn it_learns_a_cycle_and_goes_on_from_its_file() {
+        let cycle: Vec<i64> = (0..600).map(|t| t % 3).collect();
+        let mut nets = both();
+        let work = nets.run(&cycle, None, (true, false), &|| false).unwrap();
+        assert!(work.failures[0] && !work.failures[500..].contains(&true));
+        let bytes = nets.to_bytes(&BTreeMap::from([("note".into(), "kept".into())])).unwrap();
+        let file = Container::from_bytes(&bytes).unwrap();
+        assert_eq!(dtype_of(&file), Some("float32"));
+        let (mut read, extra) = ChunkerAutomatizer::<f32>::from_container(file, false).unwrap();
+        assert_eq!(extra["note"], "kept");
+        let mixed: Vec<i64> = (0..100).map(|t| t * t % 3).collect();
+        let [a, b] = [&mut nets, &mut read].map(|nets| nets.run(&mixed, None, (true, true), &|| false).unwrap());
+        assert_eq!(a, b);
+        assert_eq!(nets.to_bytes(&BTreeMap::new()).unwrap(), read.to_bytes(&BTreeMap::new()).unwrap());
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let mut nets = both();
+        nets.run(&[0, 1, 2, 0], None, (true, false), &|| false).unwrap();
+        let bytes = nets.to_bytes(&BTreeMap::new()).unwrap();
+        let refused = |change: &dyn Fn(&mut Container<'_>)| {
+            let mut file = Container::from_bytes(&bytes).unwrap();
+            change(&mut file);
+            assert!(matches!(ChunkerAutomatizer::<f32>::from_container(file, false), Err(Error::File(_))));
+        };
+        refused(&|file| drop(file.metadata.remove(SETTINGS)));
+        refused(&|file| drop(file.metadata.insert(STREAM.into(), "{}".into())));
+        refused(&|file| drop(file.tensors.remove("chunker.window")));
+        refused(&|file| drop(file.tensors.remove("chunker.model.1.bias")));
+        refused(&|file| drop(file.tensors.insert("more".into(), Tensor::new(&[1], &[0.0f32]).unwrap())));
+        let states = |count: usize| Tensor::new(&[count, 6], &vec![0.0f32; 6 * count]).unwrap();
+        refused(&|file| drop(file.tensors.insert("automatizer.states".into(), states(3))));
+        refused(&|file| drop(file.tensors.insert("automatizer.states".into(), states(9))));
+        let settings = bytes_of_settings(&nets).replace("\"bptt\":3", "\"bptt\":0");
+        refused(&|file| drop(file.metadata.insert(SETTINGS.into(), settings.clone())));
+    }
+
+    fn bytes_of_settings(nets: &ChunkerAutomatizer<f32>) -> String {
+        serde_json::to_string(nets.settings()).unwrap()
     }
 }
