@@ -108,7 +108,7 @@ def chunker(found: Found) -> Figure:
     place.set_xscale("log")
     place.set_yscale("log")
     place.set_xlabel("strings of the stream")
-    place.set_ylabel("symbols of a string told to the chunker")
+    place.set_ylabel("symbols told, of a string")
     place.legend(fontsize="small")
     return figure
 
