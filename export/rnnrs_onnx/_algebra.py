@@ -53,11 +53,16 @@ class Algebra:
 
     def poly(self, index: int) -> Poly:
         """The polynomial of a vector."""
-        return self._part(index, 0, self._width(index))
+        return self._part(index, 0, self.width(index))
 
-    def _width(self, index: int) -> int:
+    def width(self, index: int) -> int:
+        """Elements of a node."""
         shape = self.cell.nodes[index].shape
         return int(np.prod(shape)) if shape else 1
+
+    def find(self, function: str, inner: Poly) -> int | None:
+        """The number of the atom that is a function of a polynomial, if the cell has it."""
+        return self._known.get((function, (), None, (signature(inner),)))
 
     def _part(self, index: int, start: int, stop: int) -> Poly:
         key = (index, start, stop)
@@ -98,7 +103,7 @@ class Algebra:
         if kind == "concat":
             begin = 0
             for place in node.args:
-                end = begin + self._width(place)
+                end = begin + self.width(place)
                 if begin <= start and stop <= end:
                     return self._part(place, start - begin, stop - begin)
                 begin = end
@@ -123,7 +128,7 @@ class Algebra:
             x, weight = node.args[first + 2 * term], node.args[first + 2 * term + 1]
             matrix = np.asarray(self._constants[weight], np.float64)
             matrix = (matrix.T if swap else matrix)[start:stop]
-            inner = self.poly(x) if len(self.cell.nodes[x].shape) == 1 else self._whole(x, 0, self._width(x))
+            inner = self.poly(x) if len(self.cell.nodes[x].shape) == 1 else self._whole(x, 0, self.width(x))
             total = added(total, self._atom("linear", index, start, stop, matrix, (inner,)))
         return total
 

@@ -282,7 +282,7 @@ class _Builder:
                 choice = next(c for several in self._choices for c in several if c.stage is stage)
                 scope = Scope(writer, stage.cell, choice.constants, 1, rows, self._noise_of(stage.path))
                 scope.values[stage.cell.input] = Value(y, 1)
-                scope.compute(stage.cell.reach([stage.cell.output]))
+                scope.compute_to(stage.cell.output)
                 y = scope.whole(stage.cell.output)
         return y
 

@@ -76,7 +76,7 @@ def write(
         scope = sequence.scope(stage, fixed)
         for alias in sources(stage.cell, stage.cell.states[each.states[0]][2]):
             scope.values[alias] = Value(h, 2)
-        scope.compute(_between(stage, set(scope.values)))
+        scope.compute_to(stage.cell.output)
         ys.append(scope.whole(stage.cell.output))
         ends = [""] * len(each.states)
         for place, number in enumerate(each.states):
@@ -88,17 +88,6 @@ def write(
             ends[number] = end
         finals.append(ends)
     return ys, finals
-
-
-def _between(stage: Stage, known: set[int]) -> list[int]:
-    """The nodes of which the output is made, back to what is known."""
-    found, open_nodes = set(), [stage.cell.output]
-    while open_nodes:
-        index = open_nodes.pop()
-        if index not in found and index not in known:
-            found.add(index)
-            open_nodes.extend(stage.cell.nodes[index].args)
-    return [index for index in sorted(found) if stage.cell.varies[index]]
 
 
 def _biases(found: Operator) -> Array:

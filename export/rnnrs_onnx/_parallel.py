@@ -95,20 +95,9 @@ def write(
             _delay(source, scope, states, finals, group.states[0])
         else:
             _linear(source, scope, stage, constants, states, finals, group)
-    scope.compute(stage.cell.reach([stage.cell.output]))
+    scope.compute_to(stage.cell.output)
     y = scope.whole(stage.cell.output)
     return (sequence.flipped(y) if reverse else y), finals
-
-
-def _known(scope: Scope, ends: list[int]) -> list[int]:
-    """The nodes that these are made of, back to those that are computed."""
-    cell, found, open_nodes = scope.cell, set(), list(ends)
-    while open_nodes:
-        index = open_nodes.pop()
-        if index not in found and index not in scope.values:
-            found.add(index)
-            open_nodes.extend(cell.nodes[index].args)
-    return sorted(index for index in found if cell.nodes[index].kind not in ("param", "constant", "tensor"))
 
 
 def _first(sequence: Sequence, state: str, steps: str) -> str:
@@ -126,7 +115,7 @@ def _shift(sequence: Sequence, state: str, steps: str) -> str:
 def _delay(source: Sequence, scope: Scope, states: list[str], finals: list[str], number: int) -> None:
     """A state that keeps a value for a step."""
     _, before, after = scope.cell.states[number]
-    scope.compute(_known(scope, [after]))
+    scope.compute_to(after)
     steps = scope.whole(after)
     scope.values[before] = Value(_shift(source, states[number], steps), 2)
     finals[number] = last(source, _first(source, states[number], steps), scope.cell.nodes[before].shape[0])
@@ -161,7 +150,7 @@ def _linear(
     for number in group.states:
         zeros.values[cell.states[number][1]] = ZERO
     afters = [cell.states[number][2] for number in group.states]
-    zeros.compute(_known(zeros, afters))
+    zeros.compute_to(*afters)
     made = [zeros.values.get(after) for after in afters]
     drive = [
         scope.full(scope.constant(np.zeros(shape)), shape, 2) if value is ZERO else zeros.whole(after)
@@ -212,7 +201,7 @@ def _coefficient(scope: Scope, group: Group, poly: Poly) -> str:
     for monomial, number in poly.items():
         term: Any = None if monomial and number.ndim == 0 and number == 1 else writer.floats(number)
         for atom in (atoms[place] for place in monomial):
-            scope.compute(_known(scope, [atom.node]))
+            scope.compute_to(atom.node)
             value = scope[atom.node].name
             if (atom.start, atom.stop) != (0, scope.cell.nodes[atom.node].shape[0]):
                 value = scope.whole(atom.node)

@@ -154,7 +154,7 @@ class _Reader:
     def lstm(self, hidden: int, carry: int) -> Operator | None:
         h, c = self._before[hidden], self._before[carry]
         new_h, new_c = self._after[hidden], self._after[carry]
-        tanh = self._algebra._known.get(("tanh", (), None, (signature(new_c),)))
+        tanh = self._algebra.find("tanh", new_c)
         if tanh is None:
             return None
         for o in self._candidates(new_h, "sigmoid"):
@@ -206,8 +206,8 @@ class _Reader:
                 if gate:
                     gate.p = np.broadcast_to(peephole, (len(gate.b),))
                     return gate
-        width = self._algebra._width(self._cell.states[0][1])
-        size = self._algebra._width(self._cell.input)
+        width = self._algebra.width(self._cell.states[0][1])
+        size = self._algebra.width(self._cell.input)
         w, r, b = np.zeros((width, size)), np.zeros((width, width)), np.zeros(width)
         x_signature = signature(self._x)
         h_signature = signature(h) if h is not None else None

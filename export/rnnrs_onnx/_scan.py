@@ -11,7 +11,8 @@ from onnx import helper
 
 from ._graph import Stage
 from ._scope import Array, Merged, Part, Scope, Value
-from ._sequence import INT64, Sequence
+from ._sequence import Sequence
+from ._writer import INT64
 
 
 def write(

@@ -118,6 +118,17 @@ class Scope:
             if index not in self.values:
                 self.values[index] = self._apply(index)
 
+    def compute_to(self, *ends: int) -> None:
+        """Computes nodes and all that they are made of, back to what is known."""
+        found: set[int] = set()
+        open_nodes = list(ends)
+        while open_nodes:
+            index = open_nodes.pop()
+            if index not in found and index not in self.values and index not in self._constants:
+                found.add(index)
+                open_nodes.extend(self.cell.nodes[index].args)
+        self.compute(found)
+
     def noise(self, label: str, shape: tuple[int, ...], kind: str, *, per_sequence: bool) -> str:
         """The name of an input of random numbers."""
         if self._noise is None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ._graph import Cell, Stage
 from ._scope import Array, Noise, Scope, Value
-from ._writer import INT64, Writer
+from ._writer import Writer
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Sequence:
     def stateless(self, stage: Stage, constants: dict[int, Array]) -> str:
         """The output of a stage without states."""
         scope = self.scope(stage, constants)
-        scope.compute(stage.cell.reach([stage.cell.output]))
+        scope.compute_to(stage.cell.output)
         return scope.whole(stage.cell.output)
 
     def vector(self, value: str, cell: Cell, index: int, lead: int) -> str:
@@ -80,6 +80,3 @@ class Sequence:
         """The same back: (B, width) to (B, ...)."""
         shape = cell.nodes[index].shape
         return state if len(shape) == 1 else str(self.writer.op("Reshape", state, self.writer.ints(0, *shape)))
-
-
-__all__ = ["INT64", "Sequence"]
