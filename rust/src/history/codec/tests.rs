@@ -56,7 +56,7 @@ fn sealed(archive: &[u8]) -> Option<Vec<u8>> {
             }
             kind => {
                 let number_at = |at: usize| {
-                    Some(u32::from_le_bytes([rest[at], *rest.get(at + 1)?, *rest.get(at + 2)?, 0]) as usize)
+                    Some(u32::from_le_bytes([*rest.get(at)?, *rest.get(at + 1)?, *rest.get(at + 2)?, 0]) as usize)
                 };
                 let (length, stored) = (number_at(1)?, number_at(4)?);
                 let store = rest.get(19..)?;
