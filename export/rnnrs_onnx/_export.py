@@ -94,6 +94,11 @@ def _options(model: Any, *, dtype: str | None, **given: Any) -> Options:
         raise InvalidValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
     if given["lengths"] and given["mode"] != "sequence":
         raise UnsupportedError(f"lengths: expected mode 'sequence', in which there are lengths, got {given['mode']!r}")
+    if given["scan"] != "auto" and given["mode"] != "sequence":
+        raise UnsupportedError(f"scan: expected mode 'sequence', in which there is one, got {given['mode']!r}")
+    draws = given["mode"] == "loop" and model._native.input[0] == "tokens"
+    if given["sample"] != "random" and not draws:
+        raise UnsupportedError("sample: expected mode 'loop' and a model of tokens, which alone are drawn, got another")
     if given["noise"] and any(layer["layer"] == "batch_norm" or layer.get("batch_norm") for layer in model._layers):
         raise UnsupportedError(
             "noise: expected a model without batch normalisation, whose statistics in training are those of the batch"

@@ -154,6 +154,8 @@ def test_weights_beyond_one_file(tmp_path, monkeypatch):
         ({"sample": "beam"}, rnnrs.InvalidValueError, "sample: expected one of"),
         ({"scan": "parallel"}, rnnrs.InvalidValueError, "whose recurrence is not linear"),
         ({"mode": "step", "lengths": True}, rnnrs.UnsupportedError, "lengths: expected mode 'sequence'"),
+        ({"mode": "step", "scan": "loop"}, rnnrs.UnsupportedError, "scan: expected mode 'sequence'"),
+        ({"sample": "argmax"}, rnnrs.UnsupportedError, "sample: expected mode 'loop' and a model of tokens"),
         ({"mode": "loop", "noise": True}, rnnrs.UnsupportedError, "noise: expected mode 'sequence' or 'step'"),
     ],
 )
