@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::layers::{Block, InputKind};
 use crate::model::{Gradients, Input, Model, Options, Tape, Values};
-use crate::train::{Optimizer, Parameter, Schedule, clip};
+use crate::train::{Optimizer, Schedule, clip};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -176,21 +176,7 @@ impl<E: Element> Net<E> {
             let ranges: Vec<_> = slots.iter().map(|slot| slot.offset..slot.offset + slot.len).collect();
             clip::clip_norm(gradients.params.slice_mut(), &ranges, limit)?;
         }
-        let layout: Vec<Parameter<'_>> = slots
-            .iter()
-            .zip(self.model.frozen())
-            .map(|(slot, frozen)| Parameter {
-                name: &slot.name,
-                shape: &slot.shape,
-                offset: slot.offset,
-                frozen,
-                bound: slot.bound,
-            })
-            .collect();
         let rate = self.learning.lr * self.schedule.factor(self.optimizer.updates());
-        let mut params = self.model.params_mut();
-        self.optimizer.step(rate, &layout, params.memory.slice_mut(), gradients.params.slice())?;
-        params.version += 1;
-        Ok(())
+        self.model.update(&mut self.optimizer, gradients.params.slice(), rate)
     }
 }

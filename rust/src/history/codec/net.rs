@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Elementwise;
 use crate::layers::{InputKind, Layer, Scan, Spec};
 use crate::stream::Stream;
-use crate::train::{Optimizer, Parameter};
+use crate::train::Optimizer;
 use crate::{Input, Model, Options, Tape, Values};
 use std::sync::Arc;
 
@@ -195,25 +195,6 @@ impl Net {
             state.copy_from_slice(last);
         }
         self.model.recycle(tape);
-        let frozen = self.model.frozen();
-        let layout: Vec<Parameter<'_>> = self
-            .model
-            .chain
-            .layout
-            .slots
-            .iter()
-            .zip(frozen)
-            .map(|(slot, frozen)| Parameter {
-                name: &slot.name,
-                shape: &slot.shape,
-                offset: slot.offset,
-                frozen,
-                bound: slot.bound,
-            })
-            .collect();
-        let mut params = self.model.params_mut();
-        self.optimizer.step(self.rate, &layout, params.memory.slice_mut(), gradients.params.slice())?;
-        params.version += 1;
-        Ok(())
+        self.model.update(&mut self.optimizer, gradients.params.slice(), self.rate)
     }
 }
