@@ -50,6 +50,13 @@ def assert_near(got, expected, bound, what):
     assert np.all(off <= bound), f"{what}: differs by {off.max()}, {bound} allowed"
 
 
+def assert_as(tape, found, report, bound):
+    """y and the states after are those of a tape."""
+    assert_near(found["y"], tape.y, bound, "y")
+    for name, expected in zip(names(report), flat(tape.state), strict=True):
+        assert_near(found[f"{name}_next"], expected, bound, name)
+
+
 def dtypes(case):
     """Of the export: the model's, or half of single."""
     return st.sampled_from(["float32", "float16"] if case.dtype == "float32" else ["float64"])
@@ -111,9 +118,7 @@ def test_whole_sequences(configuration, folder, data):
     # The engine is given what the export was given.
     given_state = None if case.state is None else like(case.state, [fed(s, case.dtype) for s in state])
     tape = model.record(fed(x, case.dtype), given_state, case.given["lengths"], training=False)
-    assert_near(found["y"], tape.y, BOUNDS[dtype], "y")
-    for name, expected in zip(names(report), flat(tape.state), strict=True):
-        assert_near(found[f"{name}_next"], expected, BOUNDS[dtype], name)
+    assert_as(tape, found, report, BOUNDS[dtype])
 
 
 LINEAR = [
@@ -139,9 +144,7 @@ def test_all_steps_at_once(configuration, folder, data):
         feeds["lengths"] = np.array(case.lengths, np.int64)
     found = run(session, feeds)
     tape = model.record(case.x, **case.given, training=False)
-    assert_near(found["y"], tape.y, BOUNDS[case.dtype], "y")
-    for name, expected in zip(names(report), flat(tape.state), strict=True):
-        assert_near(found[f"{name}_next"], expected, BOUNDS[case.dtype], name)
+    assert_as(tape, found, report, BOUNDS[case.dtype])
 
 
 CAUSAL = [c for c in EVERY if getattr(c, "causal", True)]
