@@ -63,7 +63,7 @@ lint: $(CORE) $(VENV)/.extra-dev $(VENV)/.export  ## rustfmt, clippy, ruff, mypy
 bench: $(CORE) $(VENV)/.extra-bench  ## speed against torch, onnxruntime and jax (CASE=name for one of them)
 	$(BIN)/python -m benchmarks $(CASE)
 
-results: $(CORE) $(VENV)/.extra-plot  ## claims of the literature measured again, hours (CASE=name for one of them)
+results: $(CORE) $(VENV)/.extra-results  ## claims of the literature measured again, hours (CASE=name for one of them)
 	$(BIN)/python -m results $(CASE)
 
 docs: $(CORE) $(VENV)/.extra-docs  ## reference of the crate and of the package, in target/doc

@@ -140,6 +140,23 @@ def history(found: Found) -> Figure:
     return figure
 
 
+def compressor(found: Found) -> Figure:
+    """Bits a byte of every file, of each packer."""
+    packers = {"archive": "rnnrs", "xz": "xz -9e", "bzip2": "bzip2 -9", "zstd": "zstd -22"}
+    figure, axes = _figure(1, 1, (7, 5))
+    place = axes[0, 0]
+    for number, (name, title) in enumerate(packers.items()):
+        bits = [8 * runs[0][name] / runs[0]["bytes"] if runs[0][name] else float("nan") for _, runs in found]
+        place.plot(bits, range(len(found)), "o|x+"[number], color=f"C{number}", label=title)
+    place.set_yticks(range(len(found)), [row.what for row, _ in found], fontsize="small")
+    place.invert_yaxis()
+    place.grid(axis="y", linewidth=0.4)
+    place.set_xlim(left=0)
+    place.set_xlabel("bits a byte")
+    figure.legend(loc="outside upper center", ncols=4, fontsize="small")
+    return figure
+
+
 PICTURES: dict[str, Callable[[Found], Figure]] = {
     "counting": counting,
     "reber": reber,
@@ -148,4 +165,5 @@ PICTURES: dict[str, Callable[[Found], Figure]] = {
     "music": music,
     "chunker": chunker,
     "history": history,
+    "compressor": compressor,
 }

@@ -68,7 +68,7 @@ def _found(store: Store, row: Row) -> list[Figures]:
 
 def _settings(settings: dict[str, Any]) -> str:
     """What the runs of a row have in common and its first column does not say."""
-    told = {"seed", "cell", "language", "task", "corpus", "size", "steps"}
+    told = {"seed", "cell", "language", "task", "corpus", "size", "steps", "name"}
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if name not in told)
 
 

@@ -33,4 +33,6 @@ pub use settings::Settings;
 pub use stream::{Given, Progress, Watch, compress, decompress};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -79,6 +79,37 @@ impl BlockCoder for Predictor {
     }
 }
 
+/// A predictor that is made when a block asks for it: an archive that is empty or damaged at its beginning costs none.
+struct Late {
+    settings: Settings,
+    model: Option<Model<f32>>,
+    made: Option<Predictor>,
+}
+
+impl Late {
+    fn get(&mut self) -> Result<&mut Predictor> {
+        let made = match self.made.take() {
+            Some(made) => made,
+            None => Predictor::new(&self.settings, self.model.take())?,
+        };
+        Ok(self.made.insert(made))
+    }
+}
+
+impl BlockCoder for Late {
+    fn encode(&mut self, block: &mut [u8], tick: &mut dyn FnMut(usize) -> Result<()>) -> Result<Vec<u8>> {
+        self.get()?.encode(block, tick)
+    }
+
+    fn decode(&mut self, stored: &[u8], block: &mut [u8], tick: &mut dyn FnMut(usize) -> Result<()>) -> Result<bool> {
+        self.get()?.decode(stored, block, tick)
+    }
+
+    fn learn(&mut self, block: &mut [u8], tick: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
+        self.get()?.learn(block, tick)
+    }
+}
+
 /// Writes the archive of all that `input` gives; returns the bytes of both. Memory stays below [`Settings::MEMORY`]
 /// however long the input is.
 pub fn compress(
@@ -93,7 +124,7 @@ pub fn compress(
     let length = fill(input, &mut block)?;
     let settings = settings.for_length(length);
     let (model, hash) = given.map_or((None, None), |given| (Some(given.model), Some(given.hash)));
-    let mut coder = Predictor::new(&settings, model)?;
+    let mut coder = Late { settings, model, made: None };
     let header = Header { settings, model: hash };
     encode(header, &mut coder, (block, length), input, output, watch)
 }
@@ -120,8 +151,7 @@ pub fn decompress(
         }
         (None, Some(_)) => return Err(Error::value("model", "none, as when the archive was made", "one")),
     };
-    let mut coder = Predictor::new(&header.settings, model)?;
-    decode(&header, &mut coder, source, output, watch)
+    decode(&header, &mut Late { settings: header.settings, model, made: None }, source, output, watch)
 }
 
 /// The rest of [`compress`] with any coder of blocks; the first block has been read.
