@@ -18,16 +18,17 @@ from .report import line, processor, write
 def main() -> int:
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("case", nargs="*", metavar="CASE", help=f"one or more of {', '.join(names)}; all without")
+    parser.add_argument("case", nargs="*", metavar="CASE", help="cases whose names begin so; all without")
     parser.add_argument("--pair", nargs=3, metavar=("CASE", "PEER", "THREADS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.pair:
         name, peer, threads = options.pair
         print(json.dumps(asdict(measure(CASES[names.index(name)], peer, int(threads)))))
         return 0
-    if unknown := set(options.case) - set(names):
-        parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    return _all([case for case in CASES if not options.case or case.name in options.case], partial=bool(options.case))
+    if unknown := [begin for begin in options.case if not any(name.startswith(begin) for name in names)]:
+        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [case for case in CASES if not options.case or case.name.startswith(tuple(options.case))]
+    return _all(chosen, partial=bool(options.case))
 
 
 def _all(cases: list[Case], partial: bool) -> int:

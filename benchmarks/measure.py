@@ -11,6 +11,8 @@ from statistics import median
 
 import numpy as np
 
+from rnnrs import _core as rnnrs_core
+
 from .cases import Case
 from .problem import Array, Contender
 
@@ -18,14 +20,19 @@ TOLERANCE = 1e-3
 """Largest difference allowed between two results, relative in the Euclidean norm of each array. (A ReLU may fall to the
 other side of its corner by a rounding, and change single elements by more.)"""
 
-_SECONDS = 5.0
+_SECONDS = 4.0
 _REPEATS = (7, 100)
 _PAUSE = 0.05
+_PROBE = 0.1
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds of each repeat for rnnrs and for the peer; `difference` is the largest relative one of the results."""
+    """Seconds of each repeat for rnnrs and for the peer; `difference` is the largest relative one of the results.
+
+    `products`: the share of the processor's most multiply-adds, and `weights`: of the bandwidth of the memory that
+    holds the weights, which a row took up by the fastest of its repeats; both yardsticks are taken beside it.
+    """
 
     case: str
     peer: str
@@ -34,6 +41,8 @@ class Measurement:
     ours: list[float]
     theirs: list[float]
     difference: float
+    products: float | None = None
+    weights: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -63,7 +72,20 @@ def measure(case: Case, peer: str, threads: int) -> Measurement:
     b.run()
     difference = compare(a.results(), b.results())
     ours, theirs = in_turns(a.run, b.run)
-    return Measurement(case.name, peer, threads, other.VERSION, ours, theirs, difference)
+    ours, theirs = [t * a.scale for t in ours], [t * b.scale for t in theirs]
+    shares = share(case, threads, min(ours))
+    return Measurement(case.name, peer, threads, other.VERSION, ours, theirs, difference, *shares)
+
+
+def share(case: Case, threads: int, seconds: float) -> tuple[float | None, float | None]:
+    """Of the most multiply-adds, and of the most bytes of weights read, for cases that one of the two bounds."""
+    problem = case.problem
+    read = sum(w.nbytes for w in problem.weights.values())
+    multiply_adds, reads = rnnrs_core.yardsticks(read, _PROBE)
+    if problem.batch == 1:
+        return None, read * problem.steps / seconds / reads if case.our_kind.startswith("stream") else None
+    passes = 3 if case.our_kind.startswith("train") else 1
+    return passes * problem.products / seconds / (threads * multiply_adds), None
 
 
 def compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnrs import ops
 from ..problem import Array, Contender, Problem
 
 VERSION = rnnrs.__version__
+CHECKPOINT = 1000
 
 
 def setup(threads: int) -> None:
@@ -31,22 +33,26 @@ class OwnLSTM(rnnrs.Cell):
 
 
 def _layer(problem: Problem, **options: Any) -> rnnrs.Recurrent:
+    sizes = (problem.inputs, problem.hidden)
     layer: rnnrs.Recurrent
-    if problem.cell == "indrnn":
-        layer = rnnrs.Recurrent(rnnrs.cells.IndRNN(problem.inputs, problem.hidden), problem.layers, seed=0)
-    else:
+    if problem.cell in ("lstm", "peephole"):
         options = {"peephole": problem.cell == "peephole", **options}
-        layer = rnnrs.LSTM(problem.inputs, problem.hidden, problem.layers, seed=0, **options)
+        layer = rnnrs.LSTM(*sizes, problem.layers, seed=0, **options)
+    elif problem.cell in ("gru", "rnn"):
+        layer = {"gru": rnnrs.GRU, "rnn": rnnrs.RNN}[problem.cell](*sizes, problem.layers, seed=0)
+    else:
+        cell = {"mgu": rnnrs.cells.MGU, "indrnn": rnnrs.cells.IndRNN}[problem.cell]
+        layer = rnnrs.Recurrent(cell(*sizes), problem.layers, seed=0)
     own = {name: np.zeros_like(value) for name, value in layer.state_dict().items()}
     layer.load_state_dict({**own, **problem.weights})
     return layer
 
 
-def train(problem: Problem, **options: Any) -> Contender:
+def train(problem: Problem, checkpoint: int | None = None, **options: Any) -> Contender:
     layer, last = _layer(problem, **options), {}
 
     def run() -> None:
-        last["tape"] = tape = layer.record(problem.x)
+        last["tape"] = tape = layer.record(problem.x, lengths=problem.lengths, checkpoint=checkpoint)
         last["grads"] = tape.backward(problem.dy)
 
     def results() -> dict[str, Array]:
@@ -54,6 +60,44 @@ def train(problem: Problem, **options: Any) -> Contender:
         return {"y": last["tape"].y, "dx": last["grads"].x, **{name: params[name] for name in problem.weights}}
 
     return Contender(run, results)
+
+
+def train_alone(problem: Problem) -> Contender:
+    """On one thread, whatever was set."""
+    inner, threads = train(problem), rnnrs.get_num_threads()
+
+    def run() -> None:
+        rnnrs.set_num_threads(1)
+        try:
+            inner.run()
+        finally:
+            rnnrs.set_num_threads(threads)
+
+    return Contender(run, inner.results)
+
+
+def train_full(problem: Problem) -> Contender:
+    """The same cell over as many steps in all, but as sequences of equal lengths."""
+    assert problem.lengths is not None
+    total = int(problem.lengths.sum())
+    full = replace(problem, ragged=False, steps=round(total / problem.batch))
+    return Contender(train(full).run, dict, scale=total / (full.steps * full.batch))
+
+
+def train_ragged(problem: Problem) -> Contender:
+    """For the comparison with `train_full`, which has other results."""
+    return Contender(train(problem).run, dict)
+
+
+def train_long(problem: Problem) -> Contender:
+    """With checkpoints; for the comparison with `train_short`, which has other results."""
+    return Contender(train(problem, checkpoint=CHECKPOINT).run, dict)
+
+
+def train_short(problem: Problem) -> Contender:
+    """A thousand steps, the time as if they were as many as the problem has."""
+    short = replace(problem, steps=1000)
+    return Contender(train(short).run, dict, scale=problem.steps / short.steps)
 
 
 def train_peephole(problem: Problem) -> Contender:
@@ -89,9 +133,13 @@ def forward(problem: Problem) -> Contender:
     layer, last = _layer(problem), {}
 
     def run() -> None:
-        last["y"], (last["h"], last["c"]) = layer(problem.x)
+        last["y"], last["states"] = layer(problem.x)
 
-    return Contender(run, lambda: {"y": last["y"], "h": last["h"][0], "c": last["c"][0]})
+    def results() -> dict[str, Array]:
+        states = last["states"] if problem.states > 1 else (last["states"],)
+        return {"y": last["y"], **{f"state{k}": np.asarray(state)[0] for k, state in enumerate(states)}}
+
+    return Contender(run, results)
 
 
 def stream(problem: Problem) -> Contender:
@@ -106,3 +154,9 @@ def stream(problem: Problem) -> Contender:
         last["y"] = y
 
     return Contender(run, lambda: {"y": last["y"]})
+
+
+def stream_block(problem: Problem) -> Contender:
+    """All steps in a call."""
+    inner = forward(problem)
+    return Contender(inner.run, lambda: {"y": inner.results()["y"][-1, 0]})

@@ -1,9 +1,10 @@
-"""PyTorch: torch.nn.LSTM, eager, as its manual writes it; cells that it lacks as loops over time."""
+"""PyTorch: its own layers, eager, as its manual writes it; cells that it lacks as loops over time."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn.functional import linear
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..problem import Array, Contender, Problem
 
@@ -15,37 +16,48 @@ def setup(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _layer(problem: Problem) -> torch.nn.LSTM:
-    layer = torch.nn.LSTM(problem.inputs, problem.hidden)
+def _layer(problem: Problem) -> torch.nn.RNNBase:
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[problem.cell]
+    layer: torch.nn.RNNBase = kind(problem.inputs, problem.hidden, problem.layers)
     layer.load_state_dict({name: torch.from_numpy(value) for name, value in problem.weights.items()})
     return layer
+
+
+def _gradients(parameters: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> dict[str, Array]:
+    grads = {name: p.grad.numpy() for name, p in parameters.items() if p.grad is not None}
+    assert x.grad is not None
+    return {"y": y.detach().numpy(), "dx": x.grad.numpy(), **grads}
 
 
 def train(problem: Problem) -> Contender:
     layer, last = _layer(problem), {}
     x, dy = torch.from_numpy(problem.x).requires_grad_(), torch.from_numpy(problem.dy)
+    lengths = None if problem.lengths is None else torch.from_numpy(problem.lengths)
 
     def run() -> None:
         layer.zero_grad(set_to_none=True)
         x.grad = None
-        y, _ = layer(x)
+        if lengths is None:
+            y, _ = layer(x)
+        else:
+            y, _ = pad_packed_sequence(layer(pack_padded_sequence(x, lengths, enforce_sorted=False))[0])
         y.backward(dy)
         last["y"] = y
 
-    def results() -> dict[str, Array]:
-        grads = {name: p.grad.numpy() for name, p in layer.named_parameters() if p.grad is not None}
-        assert x.grad is not None
-        return {"y": last["y"].detach().numpy(), "dx": x.grad.numpy(), **grads}
-
-    return Contender(run, results)
+    return Contender(run, lambda: _gradients(dict(layer.named_parameters()), x, last["y"]))
 
 
-def step(w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
+def step(problem: Problem, w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
     """One step of layer `end`; the first of the new states is the output."""
-    if f"weight_p_i{end}" not in w:
-        z = linear(x, w[f"weight_ih{end}"], w[f"bias{end}"])
-        return (torch.relu(torch.addcmul(z, w[f"weight_hh{end}"], state[0])),)
-    h, c = state
+    h = state[0]
+    if problem.cell == "indrnn":
+        return (torch.relu(torch.addcmul(linear(x, w[f"weight_ih{end}"], w[f"bias{end}"]), w[f"weight_hh{end}"], h)),)
+    if problem.cell == "mgu":
+        z_f, z_n = linear(x, w[f"weight_ih{end}"], w[f"bias{end}"]).chunk(2, -1)
+        w_f, w_n = w[f"weight_hh{end}"].chunk(2)
+        f = torch.sigmoid(z_f + linear(h, w_f))
+        return (torch.lerp(h, torch.tanh(z_n + linear(f * h, w_n)), f),)
+    c = state[1]
     z = linear(x, w[f"weight_ih{end}"], w[f"bias_ih{end}"]) + linear(h, w[f"weight_hh{end}"], w[f"bias_hh{end}"])
     i, f, g, o = z.chunk(4, -1)
     i, f = (torch.sigmoid(z + w[f"weight_p_{gate}{end}"] * c) for z, gate in ((i, "i"), (f, "f")))
@@ -65,21 +77,16 @@ def train_loop(problem: Problem) -> Contender:
         y = x
         for layer in range(problem.layers):
             end = f"_l{layer}"
-            state: State = (zeros,) * (1 if problem.cell == "indrnn" else 2)
+            state: State = (zeros,) * problem.states
             outputs = []
             for x_t in y.unbind(0):
-                state = step(w, end, x_t, state)
+                state = step(problem, w, end, x_t, state)
                 outputs.append(state[0])
             y = torch.stack(outputs)
         y.backward(dy)
         last["y"] = y
 
-    def results() -> dict[str, Array]:
-        grads = {name: value.grad.numpy() for name, value in w.items() if value.grad is not None}
-        assert x.grad is not None
-        return {"y": last["y"].detach().numpy(), "dx": x.grad.numpy(), **grads}
-
-    return Contender(run, results)
+    return Contender(run, lambda: _gradients(w, x, last["y"]))
 
 
 def forward(problem: Problem) -> Contender:
@@ -88,9 +95,13 @@ def forward(problem: Problem) -> Contender:
 
     def run() -> None:
         with torch.inference_mode():
-            last["y"], (last["h"], last["c"]) = layer(x)
+            last["y"], last["states"] = layer(x)
 
-    return Contender(run, lambda: {"y": last["y"].numpy(), "h": last["h"][0].numpy(), "c": last["c"][0].numpy()})
+    def results() -> dict[str, Array]:
+        states = last["states"] if problem.states > 1 else (last["states"],)
+        return {"y": last["y"].numpy(), **{f"state{k}": state[0].numpy() for k, state in enumerate(states)}}
+
+    return Contender(run, results)
 
 
 def stream(problem: Problem) -> Contender:

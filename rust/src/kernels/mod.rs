@@ -20,6 +20,7 @@ mod element;
 mod gemm;
 mod math;
 mod pack;
+mod probe;
 mod reduce;
 mod scratch;
 mod simd;

@@ -1,6 +1,7 @@
 //! The paths (instruction sets), the choice between them, and a table of kernels for each.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pulp::{Scalar, Simd};
 
@@ -8,6 +9,7 @@ use super::accumulate::{Accumulate, accumulate};
 use super::block::{Block, block};
 use super::constants::Constants;
 use super::gemm::{Gemm, gemm};
+use super::probe;
 use super::reduce::{Broadcast, Reduce, broadcast, reduce};
 use super::simd::V;
 
@@ -108,6 +110,10 @@ pub struct Kernels<E: 'static> {
     pub reduce: unsafe fn(&Reduce<E>),
     /// See [`Broadcast`].
     pub broadcast: unsafe fn(&Broadcast<E>),
+    /// The most float32 multiply-adds a second of one thread, measured in about this time.
+    pub multiply_adds: fn(Duration) -> f64,
+    /// The most bytes a second that one thread reads of memory of so many bytes, measured in about this time.
+    pub reads: fn(usize, Duration) -> f64,
 }
 
 /// A path as a type: its `Simd` and how to get hold of it.
@@ -167,6 +173,8 @@ const fn table<P: Path, E: Constants>() -> Kernels<E> {
         block: block::<P, E>,
         reduce: reduce::<P, E>,
         broadcast: broadcast::<P, E>,
+        multiply_adds: probe::multiply_adds::<P>,
+        reads: probe::reads::<P>,
     }
 }
 

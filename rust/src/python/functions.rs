@@ -34,6 +34,18 @@ fn simd() -> Result<&'static str> {
     kernels::isa_checked().map(kernels::Isa::name).map_err(Error::Value)
 }
 
+/// The most float32 multiply-adds a second of one thread, and the most bytes a second that it reads of memory of so many
+/// bytes, each measured for so many seconds.
+#[pyfunction]
+fn yardsticks(py: Python<'_>, size: usize, seconds: f64) -> PyResult<(f64, f64)> {
+    if !(0.0..=60.0).contains(&seconds) || size > 1 << 32 {
+        return Err(Error::value("seconds", "0 to 60, of at most 4 GiB", seconds).into());
+    }
+    let duration = std::time::Duration::from_secs_f64(seconds);
+    let kernels = <f32 as kernels::Element>::kernels(kernels::isa()).ok_or_else(|| Error::Unsupported("no path".into()))?;
+    work(py, |_| Ok(((kernels.multiply_adds)(duration), (kernels.reads)(size, duration))))
+}
+
 /// The names of all cells.
 #[pyfunction]
 fn cells() -> Vec<&'static str> {
@@ -122,6 +134,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(simd, module)?)?;
+    module.add_function(wrap_pyfunction!(yardsticks, module)?)?;
     module.add_function(wrap_pyfunction!(cells, module)?)?;
     module.add_function(wrap_pyfunction!(cell_table, module)?)?;
     module.add_function(wrap_pyfunction!(cell_graph, module)?)?;
