@@ -61,7 +61,7 @@ impl Past {
         self.bytes = self.bytes << 8 | u64::from(byte);
         let letter = byte.to_ascii_lowercase();
         if letter.is_ascii_alphanumeric() || byte >= 128 {
-            self.words[0] = (self.words[0] + u32::from(letter) + 1).wrapping_mul(0x2F0B_4C47);
+            self.words[0] = self.words[0].wrapping_add(u32::from(letter) + 1).wrapping_mul(0x2F0B_4C47);
         } else if self.words[0] != 0 {
             self.words = [0, self.words[0], self.words[1]];
         }

@@ -287,8 +287,8 @@ fn long(zeros: u64) {
     let end = stream::decode(&read, &mut Runs, source, &mut tail, &mut |_| Ok(())).unwrap();
     assert_eq!((end.content, tail.count), (zeros + 7, zeros + 7));
     assert!(tail.last.ends_with(b"the end"));
-    // Damage beyond is told with its place in the content.
-    let at = archive.len() - 30;
+    // Damage beyond is told with its place in the content: of the last block, before the 21 bytes of the trailer.
+    let at = archive.len() - 22;
     archive[at] ^= 1;
     let mut reader = &archive[..];
     let mut source = Source { reader: &mut reader, offset: 0 };
