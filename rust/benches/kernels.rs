@@ -10,7 +10,8 @@ use std::ptr::null;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rnnrs::kernels::{
-    Accumulate, Block, BlockOp, Element, Elementwise, Gemm, Isa, Kernels, Operand, Segment, Term, Window, scratch_len,
+    Accumulate, Block, BlockOp, Element, Elementwise, Gemm, Isa, Kernels, Left, Operand, Segment, Term, Window,
+    scratch_len,
 };
 
 /// The paths of this processor but scalar, which is for comparison only.
@@ -67,25 +68,12 @@ fn accumulate<E: Element>(c: &mut Criterion) {
         let all = rows * windows;
         let (mut a, mut b, mut total) = (Buffer::<E>::new(all * m), Buffer::<E>::new(all * v), Buffer::<E>::new(m * v));
         let (a, b) = (a.ptr(), b.ptr());
-        let segments: Vec<_> = (0..windows)
-            .map(|w| Segment {
-                a: a.wrapping_add(w * rows * m).cast_const(),
-                a_stride: m,
-                b: b.wrapping_add(w * rows * v).cast_const(),
-                b_stride: v,
-                rows,
-            })
-            .collect();
+        let segments: Vec<_> =
+            (0..windows).map(|w| Segment { b: b.wrapping_add(w * rows * v).cast_const(), b_stride: v, rows }).collect();
+        let lefts: Vec<_> = (0..windows).map(|w| a.wrapping_add(w * rows * m).cast_const()).collect();
         let ranges: Vec<_> = (0..windows).map(|first| Window { first, count: 1 }).collect();
-        let accumulate = Accumulate {
-            m,
-            v,
-            windows: &ranges,
-            segments: &segments,
-            total: total.ptr(),
-            total_stride: v,
-            fresh: true,
-        };
+        let left = Left { m, a: &lefts, a_stride: m, total: total.ptr(), total_stride: v };
+        let accumulate = Accumulate { v, windows: &ranges, segments: &segments, lefts: &[left], fresh: true };
         group.throughput(Throughput::Elements(2 * (m * v * all) as u64));
         for kernels in paths::<E>() {
             let id = BenchmarkId::new(kernels.isa.name(), format!("{m}x{v}, {windows} windows of {rows}"));

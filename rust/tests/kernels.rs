@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use rnnrs::kernels::{
-    Accumulate, Block, BlockOp, Broadcast, Element, Elementwise, Gemm, Isa, Kernels, Operand, Piece, Reduce,
+    Accumulate, Block, BlockOp, Broadcast, Element, Elementwise, Gemm, Isa, Kernels, Left, Operand, Piece, Reduce,
     ReduceKind, Segment, Term, Window, pack, packed_len, scratch_len,
 };
 
@@ -188,17 +188,10 @@ fn check_accumulate<E: Element>(m: usize, v: usize, windows: &[Vec<usize>], fres
     // Rows of b end where its memory ends, so that a tool which watches memory sees a read beyond.
     let tight: Vec<Vec<E>> =
         b.iter().map(|b| (0..b.rows).flat_map(|r| (0..v).map(move |k| b.at(r, k))).collect()).collect();
-    let segments: Vec<_> = a
-        .iter()
-        .zip(&tight)
-        .map(|(a, b)| Segment {
-            a: if ones { std::ptr::null() } else { a.ptr() },
-            a_stride: a.stride,
-            b: b.as_ptr(),
-            b_stride: v,
-            rows: a.rows,
-        })
-        .collect();
+    let segments: Vec<_> =
+        a.iter().zip(&tight).map(|(a, b)| Segment { b: b.as_ptr(), b_stride: v, rows: a.rows }).collect();
+    let lefts: Vec<_> = if ones { vec![] } else { a.iter().map(Matrix::ptr).collect() };
+    let a_stride = a.first().map_or(0, |a| a.stride);
     let mut first = 0;
     let ranges: Vec<_> = windows
         .iter()
@@ -209,12 +202,19 @@ fn check_accumulate<E: Element>(m: usize, v: usize, windows: &[Vec<usize>], fres
         .collect();
     for kernels in paths::<E>() {
         let mut total = Matrix::<E>::random(m, v, seed ^ 5);
-        let total_stride = total.stride;
-        let accumulate =
-            Accumulate { m, v, windows: &ranges, segments: &segments, total: total.ptr_mut(), total_stride, fresh };
+        let mut again = Matrix::<E>::random(m, v, seed ^ 5);
+        let left = |total: &mut Matrix<E>| {
+            let total_stride = total.stride;
+            Left { m, a: &lefts, a_stride, total: total.ptr_mut(), total_stride }
+        };
+        // Several operands on the left are each as one alone.
+        let both = [left(&mut total), left(&mut again)];
+        let accumulate = Accumulate { v, windows: &ranges, segments: &segments, lefts: &both, fresh };
         // SAFETY: the matrices have the shapes that are given.
         unsafe { (kernels.accumulate)(&accumulate) };
-        assert_eq!(total.bits(), expected.bits(), "{:?} {m} x {v}, {windows:?}, fresh {fresh}", kernels.isa);
+        for total in [total, again] {
+            assert_eq!(total.bits(), expected.bits(), "{:?} {m} x {v}, {windows:?}, fresh {fresh}", kernels.isa);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::kernels::Element;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// Two cache lines: aligned loads of every path, and no line shared by two threads.
 const ALIGN: usize = 128;
@@ -157,12 +157,26 @@ impl<E: Element> Arenas<E> {
     const SMALL: usize = 16 * 1024;
     /// How many blocks wait at most; more are freed.
     const KEEP: usize = 16;
+    /// How often a worker looks for its turn; another has the lock for less than a microsecond.
+    const LOOKS: usize = 10_000;
+
+    /// The blocks that are free; none where they cannot be had soon: after a fork the lock may be held by a thread that
+    /// does not exist.
+    fn lock(&self) -> Option<MutexGuard<'_, Vec<Memory<E>>>> {
+        (0..Self::LOOKS).find_map(|_| match self.free.try_lock() {
+            Ok(free) => Some(free),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                std::hint::spin_loop();
+                None
+            }
+        })
+    }
 
     /// A block of at least `length` elements, with anything in it: the smallest that fits, unless it is far too large.
     /// Where none fits, a new block takes the place of the largest that is too small.
     pub fn take(&self, length: usize) -> Result<Memory<E>> {
-        // Never waits: after a fork the lock may be held by a thread that does not exist.
-        let Ok(mut free) = self.free.try_lock() else { return Memory::new(length) };
+        let Some(mut free) = self.lock() else { return Memory::new(length) };
         let fits = |m: &Memory<E>| m.len() >= length && m.len() / 4 <= length.max(Self::SMALL);
         if let Some(best) = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len()) {
             return Ok(free.swap_remove(best));
@@ -177,7 +191,7 @@ impl<E: Element> Arenas<E> {
 
     /// Takes a block back.
     pub fn give(&self, memory: Memory<E>) {
-        let Ok(mut free) = self.free.try_lock() else { return };
+        let Some(mut free) = self.lock() else { return };
         if free.len() >= Self::KEEP {
             free.remove(0);
         }

@@ -10,8 +10,9 @@ use super::pool;
 use super::stage::{Which, run_once};
 use crate::error::Result;
 use crate::graph::Accumulation;
-use crate::kernels::{self, Element, Segment, Window};
+use crate::kernels::{self, Element, Left, Segment, Window};
 use crate::plan::{Accumulate, Class, GradientFrom, Place, Plan};
+use std::ops::Range;
 
 /// The sums of all stages under way.
 pub(super) struct Sums<E: Element> {
@@ -21,12 +22,11 @@ pub(super) struct Sums<E: Element> {
     fresh: bool,
 }
 
-/// A tile of a sum for one worker.
+/// Tiles of sums for one worker: these columns, and of each sum these rows. All have the same operand on the right.
 struct Tile {
     stage: usize,
-    sum: usize,
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
+    sums: Vec<(usize, Range<usize>)>,
 }
 
 struct Shared<'a, E>(&'a [Vec<Bound<E>>]);
@@ -82,8 +82,19 @@ impl<E: Element> Sums<E> {
             for (sum, accumulate) in call.reverse(stage, mode).plan.accumulate.iter().enumerate() {
                 for (worker, tiles) in tiles.iter_mut().enumerate() {
                     let (rows, columns) = tile::<E>(accumulate, worker, workers);
-                    if !rows.is_empty() && !columns.is_empty() {
-                        tiles.push(Tile { stage, sum, rows, columns });
+                    if rows.is_empty() || columns.is_empty() {
+                        continue;
+                    }
+                    let same = |tile: &&mut Tile| {
+                        let other = || &call.reverse(stage, mode).plan.accumulate[tile.sums[0].0];
+                        tile.stage == stage
+                            && tile.columns == columns
+                            && other().b == accumulate.b
+                            && [accumulate.kind, other().kind].iter().all(|kind| *kind != Accumulation::Rows)
+                    };
+                    match tiles.iter_mut().find(same) {
+                        Some(tile) => tile.sums.push((sum, rows)),
+                        None => tiles.push(Tile { stage, columns, sums: vec![(sum, rows)] }),
                     }
                 }
             }
@@ -94,17 +105,16 @@ impl<E: Element> Sums<E> {
             let (totals, sources) = (&totals, &sources);
             for tile in &tiles[worker] {
                 let plan = &call.reverse(tile.stage, modes[tile.stage]).plan;
-                let accumulate = &plan.accumulate[tile.sum];
-                let total = plan
-                    .buffers
-                    .iter()
-                    .position(|b| b.class == Class::Total(tile.sum))
-                    .expect("every sum has its buffer");
-                let total = totals.0[tile.stage][total];
-                if accumulate.kind == Accumulation::Rows {
-                    rows_sum(call, sources.0, tile, accumulate, total, from, to);
+                let sums = tile.sums.iter().map(|(sum, rows)| Sum {
+                    accumulate: &plan.accumulate[*sum],
+                    rows: rows.clone(),
+                    total: total_of(plan, &totals.0[tile.stage], *sum),
+                });
+                let sums: Vec<_> = sums.collect();
+                if sums[0].accumulate.kind == Accumulation::Rows {
+                    rows_sum(call, sources.0, tile, &sums[0], from, to);
                 } else {
-                    products(call, sources.0, tile, accumulate, total, fresh, from, to);
+                    products(call, sources.0, tile, &sums, fresh, from, to);
                 }
             }
         });
@@ -117,16 +127,12 @@ impl<E: Element> Sums<E> {
             let stage = call.stages[index];
             let plan = &call.reverse(index, mode).plan;
             let bound = &self.bound[index];
-            let total_of = |sum: usize| {
-                let total = plan.buffers.iter().position(|b| b.class == Class::Total(sum));
-                bound[total.expect("every sum has its buffer")]
-            };
             for &(sum, row) in &plan.flattened {
                 let accumulate = &plan.accumulate[sum];
                 let row = bound[row.buffer].ptr.wrapping_add(row.offset);
                 // SAFETY: the row holds every element of the sum; it began as zeros.
                 let row = unsafe { std::slice::from_raw_parts_mut(row, accumulate.rows * accumulate.b.1) };
-                add_total(accumulate, total_of(sum), row);
+                add_total(accumulate, total_of(plan, bound, sum), row);
             }
             run_once(stage, plan, &plan.epilogue, bound, call.kernels)?;
             for part in &plan.gradients {
@@ -141,7 +147,7 @@ impl<E: Element> Sums<E> {
                         }
                     }
                     GradientFrom::Total(sum) => {
-                        add_total(&plan.accumulate[sum], total_of(sum), target);
+                        add_total(&plan.accumulate[sum], total_of(plan, bound, sum), target);
                     }
                 }
             }
@@ -149,6 +155,12 @@ impl<E: Element> Sums<E> {
         call.arenas.give(self.memory);
         Ok(())
     }
+}
+
+/// Where a sum is bound.
+fn total_of<E: Element>(plan: &Plan, bound: &[Bound<E>], sum: usize) -> Bound<E> {
+    let total = plan.buffers.iter().position(|b| b.class == Class::Total(sum));
+    bound[total.expect("every sum has its buffer")]
 }
 
 /// Adds a sum, in the order of the parameter's elements, to its gradient.
@@ -170,11 +182,7 @@ fn add_total<E: Element>(sum: &Accumulate, total: Bound<E>, target: &mut [E]) {
 }
 
 /// A worker's rows and columns of a sum: rows where there are enough for all, else columns.
-fn tile<E: Element>(
-    sum: &Accumulate,
-    worker: usize,
-    workers: usize,
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+fn tile<E: Element>(sum: &Accumulate, worker: usize, workers: usize) -> (Range<usize>, Range<usize>) {
     let share = |size: usize, step: usize| {
         let units = size.div_ceil(step);
         let cut = |w: usize| (units * w / workers * step).min(size);
@@ -193,33 +201,38 @@ fn windows(from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
     (from / WINDOW..to.div_ceil(WINDOW)).rev().map(move |w| ((w * WINDOW).max(from), ((w + 1) * WINDOW).min(to)))
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call site")]
+/// A worker's rows of a sum.
+struct Sum<'a, E> {
+    accumulate: &'a Accumulate,
+    rows: Range<usize>,
+    total: Bound<E>,
+}
+
 fn products<E: Element>(
     call: &Call<'_, E>,
     sources: &[&[Vec<Bound<E>>]],
     tile: &Tile,
-    sum: &Accumulate,
-    total: Bound<E>,
+    sums: &[Sum<'_, E>],
     fresh: bool,
     from: usize,
     to: usize,
 ) {
+    let bound = |shard: usize, place: Place| &sources[shard][tile.stage][place.buffer];
     let at = |shard: usize, place: Place, t: usize, column: usize| {
-        let bound = &sources[shard][tile.stage][place.buffer];
-        (bound.at(&call.batch.shards[shard], t, place.offset + column, place.later).cast_const(), bound.stride)
+        let rows = &call.batch.shards[shard];
+        bound(shard, place).at(rows, t, place.offset + column, place.later).cast_const()
     };
-    let mut segments = Vec::new();
-    let mut list = Vec::new();
+    let b = sums[0].accumulate.b.0;
+    let (mut segments, mut origins, mut list) = (Vec::new(), Vec::new(), Vec::new());
     for (first, last) in windows(from, to) {
         let start = segments.len();
         for t in (first..last).rev() {
             for (shard, rows) in call.batch.shards.iter().enumerate() {
                 let count = rows.active(t);
                 if count > 0 {
-                    let (a, a_stride) =
-                        sum.a.map_or((std::ptr::null(), 0), |(place, _)| at(shard, place, t, tile.rows.start));
-                    let (b, b_stride) = at(shard, sum.b.0, t, tile.columns.start);
-                    segments.push(Segment { a, a_stride, b, b_stride, rows: count });
+                    let b_stride = bound(shard, b).stride;
+                    segments.push(Segment { b: at(shard, b, t, tile.columns.start), b_stride, rows: count });
+                    origins.push((shard, t));
                 }
             }
         }
@@ -227,15 +240,26 @@ fn products<E: Element>(
             list.push(Window { first: start, count: segments.len() - start });
         }
     }
-    let job = kernels::Accumulate {
-        m: tile.rows.len(),
-        v: tile.columns.len(),
-        windows: &list,
-        segments: &segments,
-        total: total.ptr.wrapping_add(tile.rows.start * total.stride + tile.columns.start),
-        total_stride: total.stride,
-        fresh,
-    };
+    let operands: Vec<Vec<*const E>> = sums
+        .iter()
+        .map(|sum| match sum.accumulate.a {
+            Some((a, _)) => origins.iter().map(|&(shard, t)| at(shard, a, t, sum.rows.start)).collect(),
+            None => Vec::new(),
+        })
+        .collect();
+    let lefts: Vec<_> = sums
+        .iter()
+        .zip(&operands)
+        .map(|(sum, a)| Left {
+            m: sum.rows.len(),
+            a,
+            // All workers' buffers of a plan have the same strides.
+            a_stride: sum.accumulate.a.map_or(0, |(a, _)| bound(0, a).stride),
+            total: sum.total.ptr.wrapping_add(sum.rows.start * sum.total.stride + tile.columns.start),
+            total_stride: sum.total.stride,
+        })
+        .collect();
+    let job = kernels::Accumulate { v: tile.columns.len(), windows: &list, segments: &segments, lefts: &lefts, fresh };
     // SAFETY: operands hold the rows of each step; tiles of one total are disjoint (columns are cut at cache lines).
     unsafe { (call.kernels.accumulate)(&job) };
 }
@@ -244,8 +268,7 @@ fn rows_sum<E: Element>(
     call: &Call<'_, E>,
     sources: &[&[Vec<Bound<E>>]],
     tile: &Tile,
-    sum: &Accumulate,
-    total: Bound<E>,
+    &Sum { accumulate: sum, total, .. }: &Sum<'_, E>,
     from: usize,
     to: usize,
 ) {

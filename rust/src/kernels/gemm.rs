@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::constants::Constants;
-use super::simd::V;
+use super::simd::{V, prefetch};
 use super::tables::Path;
 
 /// `out[r][n] = init[r][n]`, then for each term and each of its k, ascending,
@@ -45,10 +45,17 @@ pub struct Term<E> {
     pub k: usize,
 }
 
-/// Rows of the tallest tile: its accumulators, two vectors of weights and broadcasts must fit the registers.
-pub(super) const fn tallest<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+/// Rows of the tallest tile: its accumulators, the vectors of weights and a broadcast must fit the registers.
+pub(super) const TALLEST: usize = 6;
+
+/// Whether a tile of so many rows may be two panels wide: 24 accumulators, for which ten operands are read a step where
+/// two tiles of one panel read sixteen.
+pub(super) const fn wide<S: Simd>() -> bool {
+    S::REGISTER_COUNT >= 32
 }
+
+/// Depths ahead that weights are asked for: they come from the second-level cache or from beyond.
+const AHEAD: usize = 16;
 
 /// # Safety
 /// The processor must have the path, and the argument be valid.
@@ -62,41 +69,43 @@ pub(super) unsafe fn gemm<P: Path, E: Constants>(gemm: &Gemm<'_, E>) {
         at.column += panel
             * unsafe {
                 match (gemm.rows, (gemm.columns - at.column) / panel) {
-                    (_, 0) => rows::<P, E, 1>(at),
+                    (_, 0) => rows::<P, E, 1, 1>(at),
                     // Several panels for few rows: enough chains to hide the latency of a multiply-add.
                     (1, 4..) => tile::<P, E, 1, 4, 2>(at),
                     (1, 2..) => tile::<P, E, 1, 2, 2>(at),
                     (2, 2..) => tile::<P, E, 2, 2, 2>(at),
                     (3, 2..) => tile::<P, E, 3, 2, 2>(at),
-                    _ => rows::<P, E, 2>(at),
+                    // One pass over the weights instead of two.
+                    (7, 1..) if wide::<P::Simd>() => tile::<P, E, 7, 1, 2>(at),
+                    (8, 1..) if wide::<P::Simd>() => tile::<P, E, 8, 1, 2>(at),
+                    (_, 2..) if wide::<P::Simd>() => rows::<P, E, 2, 2>(at),
+                    _ => rows::<P, E, 1, 2>(at),
                 }
             };
     }
 }
 
-/// All rows over one panel of `VECTORS` vectors, in tiles of about equal height; returns 1, for one panel done.
+/// All rows over `PANELS` panels of `VECTORS` vectors, in tiles of about equal height; returns the panels done.
 #[inline(always)]
-unsafe fn rows<P: Path, E: Constants, const VECTORS: usize>(mut at: Place<'_, E>) -> usize {
-    let mut tiles = at.gemm.rows.div_ceil(tallest::<P::Simd>());
+unsafe fn rows<P: Path, E: Constants, const PANELS: usize, const VECTORS: usize>(mut at: Place<'_, E>) -> usize {
+    let mut tiles = at.gemm.rows.div_ceil(TALLEST);
     while tiles > 0 {
         let height = (at.gemm.rows - at.row).div_ceil(tiles);
         // SAFETY: the caller's promise.
         unsafe {
             match height {
-                1 => tile::<P, E, 1, 1, VECTORS>(at),
-                2 => tile::<P, E, 2, 1, VECTORS>(at),
-                3 => tile::<P, E, 3, 1, VECTORS>(at),
-                4 => tile::<P, E, 4, 1, VECTORS>(at),
-                5 => tile::<P, E, 5, 1, VECTORS>(at),
-                6 => tile::<P, E, 6, 1, VECTORS>(at),
-                7 => tile::<P, E, 7, 1, VECTORS>(at),
-                _ => tile::<P, E, 8, 1, VECTORS>(at),
+                1 => tile::<P, E, 1, PANELS, VECTORS>(at),
+                2 => tile::<P, E, 2, PANELS, VECTORS>(at),
+                3 => tile::<P, E, 3, PANELS, VECTORS>(at),
+                4 => tile::<P, E, 4, PANELS, VECTORS>(at),
+                5 => tile::<P, E, 5, PANELS, VECTORS>(at),
+                _ => tile::<P, E, 6, PANELS, VECTORS>(at),
             };
         }
         at.row += height;
         tiles -= 1;
     }
-    1
+    PANELS
 }
 
 /// Where a tile stands: its first row and column, and how deep all weights are.
@@ -156,7 +165,11 @@ impl<E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize>
                 for k in 0..term.k {
                     for p in 0..PANELS {
                         for v in 0..VECTORS {
-                            let w = V::load(s, weights.add(p * panel * depth + v * lanes));
+                            let w = weights.add(p * panel * depth + v * lanes);
+                            if ROWS > 3 {
+                                prefetch(w.wrapping_add(AHEAD * VECTORS * lanes));
+                            }
+                            let w = V::load(s, w);
                             for r in 0..ROWS {
                                 chains[r][p][v] = V::splat(s, *a[r].add(k)).fma(w, chains[r][p][v]);
                             }

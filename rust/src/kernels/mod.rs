@@ -28,7 +28,7 @@ mod stretch;
 mod tables;
 mod trig;
 
-pub use accumulate::{Accumulate, Segment, Window};
+pub use accumulate::{Accumulate, Left, Segment, Window};
 pub use block::{Block, BlockOp, Elementwise, Operand, block_rows, scratch_len};
 pub use element::Element;
 pub use gemm::{Gemm, Term};

@@ -10,10 +10,12 @@ pub(super) const ROWS: usize = 64;
 /// Runs, and spans, of a stretch.
 const RUNS: usize = 64;
 
-/// Rows of one segment.
+/// Rows of one segment, from its row `row` on.
 #[derive(Clone, Copy)]
 pub(super) struct Run<E> {
     pub(super) rows: usize,
+    pub(super) segment: usize,
+    pub(super) row: usize,
     pub(super) from: Segment<E>,
 }
 
@@ -48,14 +50,14 @@ impl<'a, E: Constants> Stretch<'a, E> {
         // A fresh total without windows is zero, as if there were an empty one.
         const EMPTY: &[Window] = &[Window { first: 0, count: 0 }];
         let windows = if accumulate.fresh && accumulate.windows.is_empty() { EMPTY } else { accumulate.windows };
-        let from = Segment { a: null(), a_stride: 0, b: null(), b_stride: 0, rows: 0 };
+        let from = Segment { b: null(), b_stride: 0, rows: 0 };
         Stretch {
             accumulate,
             windows,
             window: 0,
             segment: 0,
             row: 0,
-            runs: [Run { rows: 0, from }; RUNS],
+            runs: [Run { rows: 0, segment: 0, row: 0, from }; RUNS],
             run_count: 0,
             spans: [Span { rows: 0, ends: true }; RUNS],
             span_count: 0,
@@ -96,13 +98,14 @@ impl<'a, E: Constants> Stretch<'a, E> {
                 self.segment = 0;
                 continue;
             }
-            let from = segments[window.first + self.segment];
+            let segment = window.first + self.segment;
+            let from = segments[segment];
             let rows = (from.rows - self.row).min(left);
             if rows > 0 {
                 if self.run_count == RUNS {
                     break;
                 }
-                self.runs[self.run_count] = Run { rows, from: from.skip(self.row) };
+                self.runs[self.run_count] = Run { rows, segment, row: self.row, from };
                 self.run_count += 1;
                 span.rows += rows;
                 left -= rows;
@@ -115,13 +118,5 @@ impl<'a, E: Constants> Stretch<'a, E> {
             self.row = 0;
         }
         self.span_count > 0
-    }
-}
-
-impl<E> Segment<E> {
-    /// The rows from one on, as far as the pointers go.
-    pub(super) fn skip(self, rows: usize) -> Self {
-        let a = if self.a.is_null() { self.a } else { self.a.wrapping_add(rows * self.a_stride) };
-        Segment { a, b: self.b.wrapping_add(rows * self.b_stride), ..self }
     }
 }

@@ -42,7 +42,8 @@ fn yardsticks(py: Python<'_>, size: usize, seconds: f64) -> PyResult<(f64, f64)>
         return Err(Error::value("seconds", "0 to 60, of at most 4 GiB", seconds).into());
     }
     let duration = std::time::Duration::from_secs_f64(seconds);
-    let kernels = <f32 as kernels::Element>::kernels(kernels::isa()).ok_or_else(|| Error::Unsupported("no path".into()))?;
+    let kernels =
+        <f32 as kernels::Element>::kernels(kernels::isa()).ok_or_else(|| Error::Unsupported("no path".into()))?;
     work(py, |_| Ok(((kernels.multiply_adds)(duration), (kernels.reads)(size, duration))))
 }
 

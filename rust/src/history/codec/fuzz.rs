@@ -31,7 +31,7 @@ impl Dice {
         let mut number = [0];
         random::fill_u32(self.key, self.thrown, 0, &mut number);
         self.thrown += 1;
-        (u64::from(number[0]) * bound as u64 >> 32) as usize
+        ((u64::from(number[0]) * bound as u64) >> 32) as usize
     }
 
     fn bytes(&mut self, length: usize) -> Vec<u8> {
