@@ -23,6 +23,7 @@ other side of its corner by a rounding, and change single elements by more.)"""
 _SECONDS = 4.0
 _REPEATS = (7, 100)
 _PAUSE = 0.05
+_SHORT = 0.02
 _PROBE = 0.1
 
 
@@ -105,16 +106,20 @@ def in_turns(
 ) -> list[list[float]]:
     """The seconds that each call took, for each of several turns, between so many repeats in about `seconds`.
 
-    A pause before each call lets the threads of the other library, which spin for some milliseconds, go to rest.
+    A pause before each call lets the threads of the other library, which spin for some milliseconds, go to rest. After
+    it caches are cold and the processor has slowed down, so a short call is made once before it is timed.
     """
-    first = sum(_seconds(call, pause) + pause for call in calls)
-    turns = int(np.clip(seconds / max(first, 1e-9), *repeats))
-    times = [[_seconds(call, pause) for call in calls] for _ in range(turns)]
+    first = [_seconds(call, pause, warm=False) for call in calls]
+    short = [time < _SHORT for time in first]
+    turns = int(np.clip(seconds / max(sum(first) + pause * len(calls), 1e-9), *repeats))
+    times = [[_seconds(call, pause, warm) for call, warm in zip(calls, short, strict=True)] for _ in range(turns)]
     return [list(of_one) for of_one in zip(*times, strict=True)]
 
 
-def _seconds(call: Callable[[], None], pause: float) -> float:
+def _seconds(call: Callable[[], None], pause: float, warm: bool) -> float:
     time.sleep(pause)
+    if warm:
+        call()
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -53,6 +53,7 @@ pub enum Span {
 
 impl Span {
     /// Its first step.
+    #[inline]
     pub fn first(self) -> usize {
         match self {
             Span::Step(t) | Span::Range(t, _) => t,
@@ -60,6 +61,7 @@ impl Span {
     }
 
     /// How many rows it has.
+    #[inline]
     pub fn rows(self, rows: &Rows) -> usize {
         match self {
             Span::Step(t) => rows.active(t),
@@ -70,6 +72,7 @@ impl Span {
 
 impl<E: Element> Bound<E> {
     /// The first row of step `t`, at column `offset`; `later` picks a track's boundary after the step.
+    #[inline]
     pub fn at(&self, rows: &Rows, t: usize, offset: usize, later: bool) -> *mut E {
         let row = match self.rule {
             Rule::Fixed => 0,
@@ -83,6 +86,7 @@ impl<E: Element> Bound<E> {
     }
 
     /// The boundary `boundary` of a track.
+    #[inline]
     pub fn boundary(&self, rows: &Rows, boundary: usize) -> *mut E {
         match self.rule {
             Rule::Track { first, .. } if boundary == first => self.at(rows, boundary, 0, false),

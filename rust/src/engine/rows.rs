@@ -112,11 +112,13 @@ impl Rows {
     }
 
     /// How many rows it has.
+    #[inline]
     pub fn count(&self) -> usize {
         self.range.len()
     }
 
     /// How many rows are within their length at step `t`.
+    #[inline]
     pub fn active(&self, t: usize) -> usize {
         match &self.ragged {
             None if t < self.steps => self.range.len(),
@@ -126,6 +128,7 @@ impl Rows {
     }
 
     /// How many rows of earlier steps lie before those of step `t`.
+    #[inline]
     pub fn offset(&self, t: usize) -> usize {
         match &self.ragged {
             None => t.min(self.steps) * self.range.len(),
@@ -134,6 +137,7 @@ impl Rows {
     }
 
     /// The rows of the steps `from..to`.
+    #[inline]
     pub fn between(&self, from: usize, to: usize) -> usize {
         self.offset(to) - self.offset(from)
     }

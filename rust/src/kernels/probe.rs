@@ -56,13 +56,16 @@ pub(super) fn reads<P: Path>(bytes: usize, duration: Duration) -> f64 {
             sums.into_iter().fold(V::splat(s, 0.0), |total, sum| total + sum).first()
         }
     }
-    let memory = vec![1.0f32; (bytes / 4).next_multiple_of(512)];
+    let length = (bytes / 4).next_multiple_of(512);
+    let memory = vec![1.0f32; length + 16];
+    // From the beginning of a cache line on.
+    let memory = &memory[memory.as_ptr().align_offset(64).min(16)..][..length];
     // SAFETY: as above.
     let simd = unsafe { P::token() };
     // Short memory is read many times in a trial, for the clock to see it.
-    let rounds = (1 << 22) / (4 * memory.len()) + 1;
-    let trial = || (0..rounds).for_each(|_| _ = black_box(simd.vectorize(Trial(black_box(&memory)))));
-    (rounds * 4 * memory.len()) as f64 / best(duration, trial)
+    let rounds = (1 << 22) / (4 * length) + 1;
+    let trial = || (0..rounds).for_each(|_| _ = black_box(simd.vectorize(Trial(black_box(memory)))));
+    (rounds * 4 * length) as f64 / best(duration, trial)
 }
 
 /// Seconds of the quickest of the trials that so much time allows, at least one.
