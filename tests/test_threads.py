@@ -337,3 +337,23 @@ def test_the_number_of_threads_is_checked():
         with pytest.raises((rnnrs.InvalidValueError, OverflowError)):
             rnnrs.set_num_threads(wrong)
     assert rnnrs.get_num_threads() == before
+
+
+def test_many_weights_are_shared_out_with_the_same_bits(two_threads):
+    """A product of one row over so many weights that threads read them together: with three, the shares are uneven."""
+    layer = rnnrs.LSTM(300, 328, seed=1)
+    x = np.random.default_rng(0).standard_normal((20, 1, 300), np.float32)
+
+    def run(threads):
+        rnnrs.set_num_threads(threads)
+        tape = layer.record(x)
+        grads = tape.backward(np.ones_like(tape.y))
+        stream = layer.stream()
+        steps = np.stack([stream.step(row) for row in x[:, 0]])
+        return {"y": tape.y, "steps": steps[:, None], "dx": grads.x, **grads.params}
+
+    alone = run(1)
+    assert_same_bits(alone["steps"], alone["y"], "steps")
+    for threads in (2, 3):
+        for name, value in run(threads).items():
+            assert_same_bits(value, alone[name], f"{name}, {threads} threads")

@@ -10,6 +10,7 @@ mod pool;
 mod rows;
 mod rowwise;
 mod run;
+mod shared;
 mod stage;
 mod stepper;
 mod stop;

@@ -2,6 +2,7 @@
 
 use super::frame::{Bound, Rule, Span};
 use super::rows::Rows;
+use super::shared;
 use crate::kernels::{Block, Element, Gemm, Kernels, Operand, Term};
 use crate::plan::{Instruction, Place, Plan, Start};
 
@@ -169,7 +170,7 @@ impl<'a, E: Element> Runner<'a, E> {
                     out_stride: self.bound[out.buffer].stride,
                 };
                 // SAFETY: places are bound to memory of at least `rows` rows of the padded width; operands are not the output.
-                unsafe { (self.kernels.gemm)(&gemm) };
+                unsafe { shared::gemm(self.kernels, &gemm) };
             }
             Instruction::Block { width, operands, ops, temporaries, .. } => {
                 self.operands.clear();

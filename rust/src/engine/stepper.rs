@@ -5,6 +5,7 @@ use super::memory::Memory;
 use super::params::{Layout, Params};
 use super::rows::Batch;
 use super::run::{Draw, Runner, put_index};
+use super::shared;
 use super::stage::{Ready, Stage, Which, scratch_len};
 use crate::error::Result;
 use crate::kernels::{Block, BlockOp, Element, Gemm, Kernels, Operand, Term};
@@ -201,7 +202,7 @@ impl<E: Element> Stepper<E> {
                 unsafe {
                     match job {
                         Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride } => {
-                            (self.kernels.gemm)(&Gemm {
+                            let gemm = Gemm {
                                 rows,
                                 columns: *columns,
                                 terms,
@@ -210,7 +211,8 @@ impl<E: Element> Stepper<E> {
                                 init_stride: *init_stride,
                                 out: *out,
                                 out_stride: *out_stride,
-                            })
+                            };
+                            shared::gemm(self.kernels, &gemm);
                         }
                         Job::Block { width, ops, operands, temporaries } => {
                             (self.kernels.block)(&Block {
