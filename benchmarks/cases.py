@@ -156,6 +156,21 @@ def _streams() -> list[Case]:
             )
             for h, limit in _BLOCKS.items()
         ),
+        *(
+            Case(
+                f"{weights}-h{h}",
+                f"a thousand steps in one call with {weights} weights, against float32",
+                "stream_full",
+                problem(h),
+                ("rnnrs",),
+                (1,),
+                ours=f"stream_{weights}",
+                goals=(("rnnrs", 2.0),) if weights == "int8" else (),
+                against="float32",
+            )
+            for weights in ("bfloat16", "int8")
+            for h in (256, 512, 1024)
+        ),
         Case(
             "stream-h512",
             steps,

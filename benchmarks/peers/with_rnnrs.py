@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -156,7 +156,28 @@ def stream(problem: Problem) -> Contender:
     return Contender(run, lambda: {"y": last["y"]})
 
 
-def stream_block(problem: Problem) -> Contender:
-    """All steps in a call."""
-    inner = forward(problem)
-    return Contender(inner.run, lambda: {"y": inner.results()["y"][-1, 0]})
+def stream_block(problem: Problem, weights: Literal["full", "bfloat16", "int8"] = "full") -> Contender:
+    """All steps in a call of the stream."""
+    stream, last = _layer(problem).stream(weights=weights), {}
+    x = np.ascontiguousarray(problem.x[:, 0])
+
+    def run() -> None:
+        stream.reset()
+        last["y"] = stream.steps(x)[-1]
+
+    return Contender(run, lambda: {"y": last["y"]})
+
+
+def stream_bfloat16(problem: Problem) -> Contender:
+    """With weights of 16 bits; for the comparison with `stream_full`, which has other results."""
+    return Contender(stream_block(problem, "bfloat16").run, dict)
+
+
+def stream_int8(problem: Problem) -> Contender:
+    """With weights of 8 bits; for the comparison with `stream_full`, which has other results."""
+    return Contender(stream_block(problem, "int8").run, dict)
+
+
+def stream_full(problem: Problem) -> Contender:
+    """With weights as they are."""
+    return Contender(stream_block(problem).run, dict)

@@ -13,9 +13,9 @@ Array = _arrays.Array
 
 
 class Stream:
-    """One step a call, in evaluation mode; steps give the bits that one call over the whole sequence gives.
+    """One step a call, or several, in evaluation mode; steps give the bits that one call over the whole sequence gives.
 
-    Made by ``model.stream(batch_size)``, with the state at zero.
+    Made by ``model.stream(batch_size, weights)``, with the state at zero.
     """
 
     def __init__(self, stream: _core.Stream, model: _core.Model, form: StateForm, batch_size: int) -> None:
@@ -43,6 +43,18 @@ class Stream:
             tokens = _arrays.integers(x_t, "x_t")
             return self._step(tokens if tokens.ndim else int(tokens))
         return self._step(_arrays.floats(x_t, self._model.dtype, "x_t"))
+
+    def steps(self, x: Any) -> Array:
+        """The outputs of the next steps, as so many calls of ``step`` give them.
+
+        Args:
+            x: (T, F), or (T, B, F); for a model of tokens (T,), or (T, B).
+
+        Returns:
+            (T, H), or (T, B, H): without a batch axis where x has none.
+        """
+        read = _arrays.integers(x, "x") if self._tokens else _arrays.floats(x, self._model.dtype, "x")
+        return self._native.steps(read)
 
     @property
     def state(self) -> Any:

@@ -2,7 +2,7 @@
 
 use crate::engine::{Stage, Stepper};
 use crate::error::{Error, Result};
-use crate::kernels::Element;
+use crate::kernels::{Element, Width};
 use crate::layers::{Block, InputKind};
 use crate::model::Model;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub struct Stream<E: Element> {
     model: Arc<Model<E>>,
     rows: usize,
+    narrow: Option<Width>,
     stepper: Stepper<E>,
 }
 
@@ -36,20 +37,26 @@ fn stages<E: Element>(model: &Model<E>) -> Result<Vec<&Stage<E>>> {
 impl<E: Element> Stream<E> {
     /// A stream of `rows` rows with zero states.
     pub fn new(model: Arc<Model<E>>, rows: usize) -> Result<Self> {
+        Self::with_weights(model, rows, None)
+    }
+
+    /// The same with matrices in 16 or 8 bits, of a float32 model: less to read at each step, at the price of their
+    /// rounding. All else, biases and embeddings too, stays float32, and so do sums. [`Error::Dtype`] with another model.
+    pub fn with_weights(model: Arc<Model<E>>, rows: usize, narrow: Option<Width>) -> Result<Self> {
         if rows == 0 {
             return Err(Error::value("batch_size", "at least 1", 0));
         }
-        let stepper = Self::stepper(&model, rows)?;
-        Ok(Self { model, rows, stepper })
+        let stepper = Self::stepper(&model, rows, narrow)?;
+        Ok(Self { model, rows, narrow, stepper })
     }
 
-    fn stepper(model: &Model<E>, rows: usize) -> Result<Stepper<E>> {
+    fn stepper(model: &Model<E>, rows: usize, narrow: Option<Width>) -> Result<Stepper<E>> {
         let width = match model.chain.input {
             InputKind::Float(width) => width,
             InputKind::Tokens(_) => 1,
         };
         let params = model.params();
-        Stepper::new(&stages(model)?, &model.chain.layout, &params, model.kernels(), rows, width)
+        Stepper::new(&stages(model)?, &model.chain.layout, &params, model.kernels(), rows, width, narrow)
     }
 
     /// The model.
@@ -66,31 +73,38 @@ impl<E: Element> Stream<E> {
     fn refresh(&mut self) -> Result<()> {
         if self.stepper.stamp() != self.model.params().stamp() {
             let states = self.states();
-            self.stepper = Self::stepper(&self.model, self.rows)?;
+            self.stepper = Self::stepper(&self.model, self.rows, self.narrow)?;
             let states: Vec<&[E]> = states.iter().map(|s| &s[..]).collect();
             self.set_states(&states)?;
         }
         Ok(())
     }
 
-    fn run(&mut self, y: &mut [E]) -> Result<()> {
-        let width = self.model.chain.output;
-        if y.len() != self.rows * width {
-            return Err(Error::shape("y", format!("{} rows x {width}", self.rows), format!("{} elements", y.len())));
+    /// Runs so many steps, each after its input was set.
+    fn run(&mut self, steps: usize, y: &mut [E], mut set: impl FnMut(&mut Stepper<E>, usize)) -> Result<()> {
+        let each = self.rows * self.model.chain.output;
+        if y.len() != steps * each {
+            let expected = format!("{steps} steps x {} rows x {}", self.rows, self.model.chain.output);
+            return Err(Error::shape("y", expected, format!("{} elements", y.len())));
         }
         let model = self.model.clone();
-        // Updates wait while a step runs.
+        // Updates wait while steps run.
         let _params = model.params();
-        self.stepper.step(&stages(&model)?, y);
+        let stages = stages(&model)?;
+        for (step, y) in y.chunks_exact_mut(each).enumerate() {
+            set(&mut self.stepper, step);
+            self.stepper.step(&stages, y);
+        }
         Ok(())
     }
 
-    /// A step of numbers: x (rows, width) to y (rows, output).
+    /// A step of numbers, or several: x (steps, rows, width) to y (steps, rows, output).
     pub fn step_float(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         let InputKind::Float(width) = self.model.chain.input else {
             return Err(Error::dtype("x", "integer tokens", "floating point numbers"));
         };
-        if x.len() != self.rows * width {
+        let each = self.rows * width;
+        if !x.len().is_multiple_of(each) {
             return Err(Error::shape(
                 "x",
                 format!("{} rows x {width} features", self.rows),
@@ -98,16 +112,15 @@ impl<E: Element> Stream<E> {
             ));
         }
         self.refresh()?;
-        self.stepper.set_input(x);
-        self.run(y)
+        self.run(x.len() / each, y, |stepper, step| stepper.set_input(&x[step * each..][..each]))
     }
 
-    /// A step of tokens: x (rows) to y (rows, output).
+    /// A step of tokens, or several: x (steps, rows) to y (steps, rows, output).
     pub fn step_tokens(&mut self, x: &[i64], y: &mut [E]) -> Result<()> {
         let InputKind::Tokens(limit) = self.model.chain.input else {
             return Err(Error::dtype("x", "floating point numbers", "integers"));
         };
-        if x.len() != self.rows {
+        if !x.len().is_multiple_of(self.rows) {
             return Err(Error::shape("x", format!("{} tokens", self.rows), format!("{} elements", x.len())));
         }
         let check = |&token: &i64| {
@@ -118,8 +131,8 @@ impl<E: Element> Stream<E> {
         };
         let tokens: Vec<u32> = x.iter().map(check).collect::<Result<_>>()?;
         self.refresh()?;
-        self.stepper.set_tokens(&tokens);
-        self.run(y)
+        let rows = self.rows;
+        self.run(tokens.len() / rows, y, |stepper, step| stepper.set_tokens(&tokens[step * rows..][..rows]))
     }
 
     /// The states (rows, width), in the order of the model's.

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use rnnrs::kernels::{
-    Accumulate, Block, BlockOp, Broadcast, Element, Elementwise, Gemm, Isa, Kernels, Left, Operand, Piece, Reduce,
-    ReduceKind, Segment, Term, Window, pack, packed_len, scratch_len,
+    Accumulate, Block, BlockOp, Broadcast, Element, Elementwise, Gemm, Isa, Kernels, Left, Narrow, NarrowGemm, Operand,
+    Piece, Reduce, ReduceKind, Segment, Term, Width, Window, pack, packed_len, scratch_len,
 };
 
 /// Every path that this processor has.
@@ -155,6 +155,78 @@ fn check_gemm<E: Element>(rows: usize, n: usize, depths: &[usize], init: u8, in_
         // SAFETY: the matrices have the shapes that are given.
         unsafe { (kernels.gemm)(&gemm) };
         assert_eq!(out.bits(), expected.bits(), "{:?} {rows} x {depths:?} x {n}", kernels.isa);
+    }
+}
+
+/// What is left of a weight that is kept in 16 bits: the nearer of its neighbours with an empty lower half.
+fn bfloat16(weight: f32) -> f32 {
+    let below = f32::from_bits(weight.to_bits() & 0xffff_0000);
+    let above = f32::from_bits((weight.to_bits() & 0xffff_0000) + 0x1_0000);
+    let distance = |to: f32| (f64::from(weight) - f64::from(to)).abs();
+    match distance(below).total_cmp(&distance(above)) {
+        std::cmp::Ordering::Less => below,
+        std::cmp::Ordering::Greater => above,
+        std::cmp::Ordering::Equal => {
+            if below.to_bits() >> 16 & 1 == 0 {
+                below
+            } else {
+                above
+            }
+        }
+    }
+}
+
+fn check_narrow(rows: usize, n: usize, depths: &[usize], started: bool, width: Width, seed: u64) {
+    let columns = n.next_multiple_of(f32::PAD);
+    let depth: usize = depths.iter().sum();
+    let operands: Vec<Matrix<f32>> =
+        depths.iter().enumerate().map(|(i, &k)| Matrix::random(rows, k, seed + i as u64)).collect();
+    let weights: Matrix<f32> = Matrix::random(depth, columns, seed ^ 77);
+    let start: Matrix<f32> = Matrix::random(rows, columns, seed ^ 99);
+    let mut expected = Matrix::<f32>::new(rows, columns);
+    for j in 0..columns {
+        let scale = match width {
+            Width::Bfloat16 => 1.0,
+            Width::Int8 => (0..depth).map(|k| weights.at(k, j).abs() / 127.0).fold(0.0, f32::max),
+        };
+        let kept = |k: usize| match width {
+            Width::Bfloat16 => bfloat16(weights.at(k, j)),
+            Width::Int8 if scale == 0.0 => 0.0,
+            Width::Int8 => (weights.at(k, j) / scale).round_ties_even(),
+        };
+        for r in 0..rows {
+            let left = operands.iter().flat_map(|a| (0..a.width).map(move |k| a.at(r, k)));
+            let chain = left.enumerate().fold(0.0f32, |chain, (k, a)| a.mul_add(kept(k), chain));
+            let at = expected.start + r * expected.stride + j;
+            expected.memory[at] = scale.mul_add(chain, if started { start.at(r, j) } else { 0.0 });
+        }
+    }
+    for kernels in paths::<f32>() {
+        let mut packed = Matrix::<f32>::new(1, packed_len(kernels.panel, columns, depth));
+        let piece = Piece { src: weights.ptr(), sk: weights.stride, sn: 1, k0: 0, k: depth, n0: 0, n: columns };
+        // SAFETY: the piece covers the matrix.
+        unsafe { pack(kernels.panel, columns, depth, &[piece], packed.ptr_mut()) };
+        let elements = &packed.memory[packed.start..][..columns * depth];
+        let narrow = Narrow::new(width, kernels.panel, columns, depth, elements);
+        let terms: Vec<_> = operands.iter().map(|a| Term { a: a.ptr(), stride: a.stride, k: a.width }).collect();
+        let mut out = Matrix::<f32>::new(rows, columns);
+        // In two parts, as two threads do it.
+        let cut = columns / kernels.panel / 2 * kernels.panel;
+        for columns in [(0, cut), (cut, columns)] {
+            let gemm = NarrowGemm {
+                rows,
+                columns,
+                terms: &terms,
+                weights: &narrow,
+                init: if started { start.ptr() } else { std::ptr::null() },
+                init_stride: start.stride,
+                out: out.ptr_mut(),
+                out_stride: out.stride,
+            };
+            // SAFETY: the matrices have the shapes that are given.
+            unsafe { (kernels.narrow)(&gemm) };
+        }
+        assert_eq!(out.bits(), expected.bits(), "{:?} {rows} x {depths:?} x {n}, {width:?}", kernels.isa);
     }
 }
 
@@ -377,6 +449,19 @@ proptest! {
         let seed = seed >> 8;
         check_gemm::<f32>(rows, n, &depths, init, in_place, seed);
         check_gemm::<f64>(rows, n, &depths, init, in_place, seed);
+    }
+
+    #[test]
+    fn narrow(
+        rows in 1usize..4,
+        n in 1usize..200,
+        depths in prop::collection::vec(0usize..40, 1..4),
+        started: bool,
+        seed: u64,
+    ) {
+        for width in [Width::Bfloat16, Width::Int8] {
+            check_narrow(rows, n, &depths, started, width, seed >> 8);
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::rows::Batch;
 use super::run::{Draw, Runner, put_index};
 use super::shared;
 use super::stage::{Ready, Stage, Which, scratch_len};
-use crate::error::Result;
-use crate::kernels::{Block, BlockOp, Element, Gemm, Kernels, Operand, Term};
+use crate::error::{Error, Result};
+use crate::kernels::{Block, BlockOp, Element, Gemm, Kernels, Narrow, NarrowGemm, Operand, Term, Width, packed_len};
 use crate::plan::{Instruction, Place, Plan, Start, padded};
 use std::sync::Arc;
 
@@ -47,6 +47,15 @@ enum Job<E> {
         out: *mut E,
         out_stride: usize,
     },
+    /// A product with narrow weights; `E` is float32.
+    Narrow {
+        terms: Vec<Term<f32>>,
+        weights: Narrow,
+        init: *const f32,
+        init_stride: usize,
+        out: *mut f32,
+        out_stride: usize,
+    },
     Block {
         width: usize,
         ops: Vec<BlockOp>,
@@ -62,7 +71,8 @@ fn lists(plan: &Plan) -> [&[Instruction]; 3] {
 }
 
 impl<E: Element> Stepper<E> {
-    /// Binds `stages` for `rows` rows; all states are zero.
+    /// Binds `stages` for `rows` rows; all states are zero. With `narrow`, which only float32 has, products read copies of
+    /// their weights in so few bits.
     pub fn new(
         stages: &[&Stage<E>],
         layout: &Layout,
@@ -70,7 +80,11 @@ impl<E: Element> Stepper<E> {
         kernels: &'static Kernels<E>,
         rows: usize,
         width: usize,
+        narrow: Option<Width>,
     ) -> Result<Self> {
+        if narrow.is_some() && E::NAME != f32::NAME {
+            return Err(Error::dtype("weights", "a float32 model for narrow weights", E::NAME));
+        }
         let batch = Batch::new(1, rows, None, 1)?;
         let shard = &batch.shards[0];
         let which = Which::Infer(false);
@@ -104,17 +118,32 @@ impl<E: Element> Stepper<E> {
                                 Start::Zero => (std::ptr::null(), 0),
                                 Start::At(place) => (address(*place).cast_const(), stride(*place)),
                             };
-                            Job::Gemm {
-                                terms: terms
-                                    .iter()
-                                    .map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k })
-                                    .collect(),
-                                columns: plan.packs[*pack].columns,
-                                weights: ready.packs[*pack],
-                                init,
-                                init_stride,
-                                out: address(*out),
-                                out_stride: stride(*out),
+                            let terms =
+                                terms.iter().map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k });
+                            let (out, out_stride) = (address(*out), stride(*out));
+                            let (columns, depth) = (plan.packs[*pack].columns, plan.packs[*pack].depth);
+                            let weights = ready.packs[*pack];
+                            match narrow {
+                                None => {
+                                    let terms = terms.collect();
+                                    Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride }
+                                }
+                                Some(width) => {
+                                    let length = packed_len(kernels.panel, columns, depth);
+                                    // SAFETY: the pack holds so many elements, which stay as they are while the model's
+                                    // parameters are locked.
+                                    let packed = unsafe { std::slice::from_raw_parts(weights, length) };
+                                    Job::Narrow {
+                                        terms: terms
+                                            .map(|t| Term { a: t.a.cast(), stride: t.stride, k: t.k })
+                                            .collect(),
+                                        weights: Narrow::new(width, kernels.panel, columns, depth, packed),
+                                        init: init.cast(),
+                                        init_stride,
+                                        out: out.cast(),
+                                        out_stride,
+                                    }
+                                }
                             }
                         }
                         Instruction::Block { width, operands, ops, temporaries, .. } => Job::Block {
@@ -213,6 +242,19 @@ impl<E: Element> Stepper<E> {
                                 out_stride: *out_stride,
                             };
                             shared::gemm(self.kernels, &gemm);
+                        }
+                        Job::Narrow { terms, weights, init, init_stride, out, out_stride } => {
+                            let gemm = NarrowGemm {
+                                rows,
+                                columns: (0, weights.columns()),
+                                terms,
+                                weights,
+                                init: *init,
+                                init_stride: *init_stride,
+                                out: *out,
+                                out_stride: *out_stride,
+                            };
+                            shared::narrow(self.kernels, &gemm);
                         }
                         Job::Block { width, ops, operands, temporaries } => {
                             (self.kernels.block)(&Block {

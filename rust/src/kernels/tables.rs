@@ -9,6 +9,7 @@ use super::accumulate::{Accumulate, accumulate};
 use super::block::{Block, block};
 use super::constants::Constants;
 use super::gemm::{Gemm, gemm};
+use super::narrow::{NarrowGemm, narrow};
 use super::probe;
 use super::reduce::{Broadcast, Reduce, broadcast, reduce};
 use super::simd::V;
@@ -102,6 +103,8 @@ pub struct Kernels<E: 'static> {
     pub panel: usize,
     /// See [`Gemm`].
     pub gemm: unsafe fn(&Gemm<'_, E>),
+    /// See [`NarrowGemm`]; in float32 whatever the table's type.
+    pub narrow: unsafe fn(&NarrowGemm<'_>),
     /// See [`Accumulate`].
     pub accumulate: unsafe fn(&Accumulate<'_, E>),
     /// See [`Block`].
@@ -169,6 +172,7 @@ const fn table<P: Path, E: Constants>() -> Kernels<E> {
         isa: P::ISA,
         panel: 2 * V::<P::Simd, E>::LANES,
         gemm: gemm::<P, E>,
+        narrow: narrow::<P>,
         accumulate: accumulate::<P, E>,
         block: block::<P, E>,
         reduce: reduce::<P, E>,

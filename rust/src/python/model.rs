@@ -247,9 +247,14 @@ impl Model {
         })
     }
 
-    #[pyo3(signature = (batch_size=1))]
-    fn stream(&self, py: Python<'_>, #[pyo3(from_py_with = whole::batch_size)] batch_size: usize) -> PyResult<Stream> {
-        typed!(&self.inner, model, Same => Stream::new(py, model, batch_size, Same))
+    #[pyo3(signature = (batch_size, weights="full"))]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = whole::batch_size)] batch_size: usize,
+        weights: &str,
+    ) -> PyResult<Stream> {
+        typed!(&self.inner, model, Same => Stream::new(py, model, batch_size, weights, Same))
     }
 
     fn explain(&self, py: Python<'_>) -> PyResult<String> {

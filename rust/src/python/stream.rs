@@ -5,6 +5,7 @@ use super::arrays::{Array, tuple};
 use super::typed::{Float, Typed, typed};
 use super::work::{quick, work};
 use crate::error::{Error, Result};
+use crate::kernels::Width;
 use crate::layers::InputKind;
 use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
@@ -34,9 +35,16 @@ impl Stream {
         py: Python<'_>,
         model: &Arc<crate::Model<E>>,
         batch: usize,
+        weights: &str,
         same: impl FnOnce(Held<E>) -> Typed<Held<f32>, Held<f64>>,
     ) -> PyResult<Self> {
-        let stream = Mutex::new(work(py, |_| crate::Stream::new(model.clone(), batch))?);
+        let narrow = match weights {
+            "full" => None,
+            "bfloat16" => Some(Width::Bfloat16),
+            "int8" => Some(Width::Int8),
+            _ => return Err(Error::value("weights", "full, bfloat16 or int8", format!("{weights:?}")).into()),
+        };
+        let stream = Mutex::new(work(py, |_| crate::Stream::with_weights(model.clone(), batch, narrow))?);
         let long = model.chain.layout.len.saturating_mul(batch) >= LONG;
         Ok(Self { inner: same(Held { model: model.clone(), stream, batch, long }) })
     }
@@ -46,6 +54,10 @@ impl Stream {
 impl Stream {
     fn step<'py>(&self, py: Python<'py>, x_t: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         typed!(&self.inner, held => held.step(py, x_t))
+    }
+
+    fn steps<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        typed!(&self.inner, held => held.steps(py, x))
     }
 
     #[getter]
@@ -99,14 +111,14 @@ impl<E: Float> Held<E> {
                     ref shape => return Err(self.misshapen(&width.to_string(), shape)),
                 };
                 let x = array.data();
-                self.output(py, rows, |stream, y| stream.step_float(x, y))
+                self.output(py, None, rows, |stream, y| stream.step_float(x, y))
             }
             InputKind::Tokens(_) if x.is_instance_of::<PyInt>() => {
                 if self.batch != 1 {
                     return Err(self.misshapen("", &[]));
                 }
                 let token = x.extract::<i64>().map_err(|_| Error::value("x_t", "a token", x))?;
-                self.output(py, None, |stream, y| stream.step_tokens(&[token], y))
+                self.output(py, None, None, |stream, y| stream.step_tokens(&[token], y))
             }
             InputKind::Tokens(_) => {
                 let array = Array::<i64>::read("x_t", x)?;
@@ -114,30 +126,68 @@ impl<E: Float> Held<E> {
                     return Err(self.misshapen("", array.shape()));
                 }
                 let x = array.data();
-                self.output(py, Some(self.batch), |stream, y| stream.step_tokens(x, y))
+                self.output(py, None, Some(self.batch), |stream, y| stream.step_tokens(x, y))
             }
         }
     }
 
-    /// A new array (rows, width) or (width,), filled by `step`.
+    fn steps<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.model.chain.input {
+            InputKind::Float(width) => {
+                let array = Array::<E>::read("x", x)?;
+                let (steps, rows) = match *array.shape() {
+                    [steps, features] if features == width && self.batch == 1 => (steps, None),
+                    [steps, rows, features] if features == width && rows == self.batch => (steps, Some(rows)),
+                    ref shape => return Err(self.misshapen_steps(&format!(", {width}"), shape)),
+                };
+                let x = array.data();
+                self.output(py, Some(steps), rows, |stream, y| stream.step_float(x, y))
+            }
+            InputKind::Tokens(_) => {
+                let array = Array::<i64>::read("x", x)?;
+                let (steps, rows) = match *array.shape() {
+                    [steps] if self.batch == 1 => (steps, None),
+                    [steps, rows] if rows == self.batch => (steps, Some(rows)),
+                    ref shape => return Err(self.misshapen_steps("", shape)),
+                };
+                let x = array.data();
+                self.output(py, Some(steps), rows, |stream, y| stream.step_tokens(x, y))
+            }
+        }
+    }
+
+    /// A new array (steps, rows, width), without the axes that are not there, filled by `step`.
     fn output<'py>(
         &self,
         py: Python<'py>,
+        steps: Option<usize>,
         rows: Option<usize>,
         step: impl FnOnce(&mut crate::Stream<E>, &mut [E]) -> Result<()> + Send,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let shape = [rows.unwrap_or(1), self.model.chain.output];
-        let y = PyArrayDyn::<E>::zeros(py, &shape[usize::from(rows.is_none())..], false);
+        let width = self.model.chain.output;
+        // A step can take less than a microsecond, so its shape is not put together in memory.
+        let y = match (steps, rows) {
+            (None, None) => PyArrayDyn::<E>::zeros(py, &[width][..], false),
+            (None, Some(rows)) => PyArrayDyn::<E>::zeros(py, &[rows, width][..], false),
+            (Some(steps), None) => PyArrayDyn::<E>::zeros(py, &[steps, width][..], false),
+            (Some(steps), Some(rows)) => PyArrayDyn::<E>::zeros(py, &[steps, rows, width][..], false),
+        };
         // SAFETY: the array has just been made; nobody else knows it.
         let elements = unsafe { y.as_slice_mut() }.expect("a new array is contiguous");
         let mut stream = self.lock()?;
         let stream = &mut *stream;
-        if self.long {
+        if self.long || steps.is_some() {
             work(py, |_| step(stream, elements))?
         } else {
             quick(|| step(stream, elements))?
         }
         Ok(y.into_any())
+    }
+
+    fn misshapen_steps(&self, width: &str, shape: &[usize]) -> PyErr {
+        let alone =
+            if self.batch == 1 { format!("(steps{width}) or ").replace("(steps)", "(steps,)") } else { String::new() };
+        Error::shape("x", format!("{alone}(steps, {}{width})", self.batch), tuple(shape)).into()
     }
 
     fn misshapen(&self, width: &str, shape: &[usize]) -> PyErr {
