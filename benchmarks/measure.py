@@ -84,7 +84,9 @@ def share(case: Case, threads: int, seconds: float) -> tuple[float | None, float
     read = sum(w.nbytes for w in problem.weights.values())
     multiply_adds, reads = rnnrs_core.yardsticks(read, _PROBE)
     if problem.batch == 1:
-        return None, read * problem.steps / seconds / reads if case.our_kind.startswith("stream") else None
+        narrower = {"stream_bfloat16": 2, "stream_int8": 4}.get(case.our_kind, 1)
+        share = read / narrower * problem.steps / seconds / (threads * reads)
+        return None, share if case.our_kind.startswith("stream") else None
     passes = 3 if case.our_kind.startswith("train") else 1
     return passes * problem.products / seconds / (threads * multiply_adds), None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -36,7 +37,7 @@ def line(m: Measurement) -> str:
     """One measurement for the terminal, in milliseconds: median (minimum)."""
     return (
         f"{m.case:19} {m.threads} thread{'s' if m.threads > 1 else ' '}  "
-        f"rnnrs {_ms(m.ours)}   {_against(m):18} {_ms(m.theirs)}   {m.ratio:6.2f} times as fast"
+        f"rnnrs {_ms(m.ours):>18} ms   {_against(m):18} {_ms(m.theirs):>18} ms   {m.ratio:6.2f} times as fast"
         f"   {len(m.ours)} repeats, difference {m.difference:.0e}   {_share(m)}   {_goal_text(m)}"
     )
 
@@ -58,17 +59,18 @@ def reached(m: Measurement) -> bool | None:
 
 
 def _ms(seconds: Sequence[float]) -> str:
-    return f"{1e3 * median(seconds):8.2f} ({1e3 * min(seconds):.2f}) ms"
+    """Milliseconds: median (minimum)."""
+    return f"{1e3 * median(seconds):.2f} ({1e3 * min(seconds):.2f})"
 
 
 def write(measurements: Sequence[Measurement], missing: dict[str, str], machine: str) -> Path:
     """Write docs/benchmarks.md and docs/benchmarks.png; returns the former's path."""
     rows = [
-        f"| {m.case} | {m.threads} | {1e3 * median(m.ours):.2f} ({1e3 * min(m.ours):.2f}) | {_against(m)} "
-        f"| {1e3 * median(m.theirs):.2f} ({1e3 * min(m.theirs):.2f}) | {m.ratio:.2f} | {_goal_text(m)} | {_share(m)} |"
+        f"| {m.case} | {_BY_NAME[m.case].problem} | {m.threads} | {_ms(m.ours)} | {_against(m)} | {_ms(m.theirs)} "
+        f"| {m.ratio:.2f} | {_goal_text(m)} | {_share(m)} |"
         for m in measurements
     ]
-    cases = [f"- **{case.name}** ({case.problem}): {case.about}." for case in CASES]
+    cases = [f"- {', '.join(f'**{name}**' for name in names)}: {about}." for about, names in _kinds().items()]
     versions = sorted({(m.peer, m.version) for m in measurements})
     text = [
         "# Speed",
@@ -86,8 +88,8 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
         "",
         *cases,
         "",
-        "| case | threads | rnnrs | against | its time | ratio | goal | share |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| case | network | threads | rnnrs | against | its time | ratio | goal | share |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
         "![ratios](benchmarks.png)",
@@ -97,6 +99,17 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
     path = DOCS / "benchmarks.md"
     path.write_text("\n".join(text), encoding="utf-8")
     return path
+
+
+def _kinds() -> dict[str, list[str]]:
+    """What cases measure, and what their names begin with."""
+    kinds: dict[str, list[str]] = {}
+    for case in CASES:
+        begin = re.sub(r"-(h\d+|\d+|lone)$", "", case.name)
+        names = kinds.setdefault(case.about, [])
+        if begin not in names:
+            names.append(begin)
+    return kinds
 
 
 def _goal_text(m: Measurement) -> str:
@@ -112,14 +125,15 @@ def _chart(measurements: Sequence[Measurement], path: Path) -> None:
     from matplotlib.figure import Figure
 
     labels = [f"{m.case}, {m.threads} thr. / {_against(m)}" for m in measurements]
-    figure = Figure(figsize=(8, 0.32 * len(measurements) + 1.2), layout="constrained")
+    figure = Figure(figsize=(8, 0.24 * len(measurements) + 1.2), layout="constrained")
     axes = figure.subplots()
     ratios = [m.ratio for m in measurements]
     bars = axes.barh(labels, ratios, color=["tab:orange" if reached(m) is False else "tab:blue" for m in measurements])
-    axes.bar_label(bars, fmt=" %.2f")
+    axes.bar_label(bars, fmt=" %.2f", fontsize="small")
+    axes.tick_params(axis="y", labelsize="small")
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.005)
     axes.invert_yaxis()
     axes.set_xlabel("times as fast as the peer (orange: less than is aimed at)")
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=90, pil_kwargs={"optimize": True})

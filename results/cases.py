@@ -282,8 +282,8 @@ def chunker() -> Case:
         of 0.5. 2a: strings of p + 1 symbols, the last of which is the first again; solved when in 10,000 strings,
         while nothing is learnt, all units are within 0.25 of what they should be, but for the first symbols; it is
         tried once 50 strings in a row were right. 2b: the p - 1 symbols between are drawn at random, and only the
-        last counts. The automatizer has 20 units (tanh in 1991, LSTM in 1997), the chunker 20 tanh units; a
-        prediction fails below a probability of 0.75. Imitation and prediction weigh the same (balance 1); with
+        last counts. The automatizer has 20 units (tanh in 1991, LSTM in 1997; 64 for p = 1500), the chunker 20 tanh
+        units; a prediction fails below a probability of 0.75. Imitation and prediction weigh the same (balance 1); with
         balance 0 the automatizer learns alone, and is a plain net with the same cut.""",
         _chunker,
         [
@@ -316,6 +316,7 @@ def chunker() -> Case:
                     1,
                     task="2a",
                     p=1500,
+                    units=64,
                     **lstm,
                     balance=1.0,
                     limit=5000,
