@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from .cases import CASES, Case
 from .measure import Measurement, available, measure
+from .package import describe
 from .report import line, processor, write
 
 
@@ -52,7 +53,8 @@ def _all(cases: list[Case], partial: bool) -> int:
                     done.append(result)
                     print(line(result), flush=True)
     if not partial and not failed:
-        print(f"\nwritten: {write(done, missing, machine)}")
+        package = describe()
+        print(f"\n{package}\nwritten: {write(done, missing, machine, package)}")
     return int(failed)
 
 

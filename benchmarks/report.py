@@ -63,7 +63,7 @@ def _ms(seconds: Sequence[float]) -> str:
     return f"{1e3 * median(seconds):.2f} ({1e3 * min(seconds):.2f})"
 
 
-def write(measurements: Sequence[Measurement], missing: dict[str, str], machine: str) -> Path:
+def write(measurements: Sequence[Measurement], missing: dict[str, str], machine: str, package: str) -> Path:
     """Write docs/benchmarks.md and docs/benchmarks.png; returns the former's path."""
     rows = [
         f"| {m.case} | {_BY_NAME[m.case].problem} | {m.threads} | {_ms(m.ours)} | {_against(m)} | {_ms(m.theirs)} "
@@ -87,6 +87,8 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
         *[f"Not measured: {name} ({reason})." for name, reason in missing.items()],
         "",
         *cases,
+        "",
+        package,
         "",
         "| case | network | threads | rnnrs | against | its time | ratio | goal | share |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

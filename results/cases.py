@@ -380,7 +380,7 @@ def compressor() -> Case:
         ([compressor.md](compressor.md), [11_compressor.py](../examples/11_compressor.py)): the first million bytes of
         Wikipedia (enwik6) and the Calgary corpus, each file by itself. In brackets what others make of them.
         lstm-compress, which packs with recurrent nets alone, took 179 s for its figure on a core of such a machine. The
-        presets were tuned to enwik6.""",
+        presets were tuned to enwik6. Two other runs were at work while the Calgary files were packed.""",
         _compressor,
         [
             Row(
