@@ -24,7 +24,7 @@ import rnnrs
 
 BLOCK = 50  # strings that are drawn at once; so many in a row must be right
 CELLS = {"tanh": rnnrs.RNN, "lstm": rnnrs.LSTM, "gru": rnnrs.GRU}
-SAVED = 20  # blocks between two copies of a run that may be cut
+SAVED = 2  # blocks between two copies of a run that may be cut
 TESTED = 10_000  # strings that 2a asks of a net which no longer learns, as in the paper
 
 
