@@ -38,6 +38,7 @@ __all__ = [
     "schedule",
     "set_num_threads",
     "simd",
+    "yardsticks",
 ]
 
 _Array = NDArray[Any]
