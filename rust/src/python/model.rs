@@ -247,7 +247,7 @@ impl Model {
         })
     }
 
-    #[pyo3(signature = (batch_size, weights="full"))]
+    #[pyo3(signature = (batch_size=1, weights="full"))]
     fn stream(
         &self,
         py: Python<'_>,
