@@ -8,7 +8,6 @@ PYTHON ?= python3
 CARGO ?= cargo
 CASE ?=
 DEVICE ?= auto
-DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
