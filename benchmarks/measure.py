@@ -85,8 +85,8 @@ def share(case: Case, threads: int, seconds: float) -> tuple[float | None, float
     multiply_adds, reads = rnnrs_core.yardsticks(read, _PROBE)
     if problem.batch == 1:
         narrower = {"stream_bfloat16": 2, "stream_int8": 4}.get(case.our_kind, 1)
-        share = read / narrower * problem.steps / seconds / (threads * reads)
-        return None, share if case.our_kind.startswith("stream") else None
+        of_reads = read / narrower * problem.steps / seconds / (threads * reads)
+        return None, of_reads if case.our_kind.startswith("stream") else None
     passes = 3 if case.our_kind.startswith("train") else 1
     return passes * problem.products / seconds / (threads * multiply_adds), None
 

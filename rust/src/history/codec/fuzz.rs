@@ -188,8 +188,8 @@ fn fuzz(settings: Settings, most: usize, streams: u64) -> u64 {
     well
 }
 
-/// Streams where the property tests are short, and where they are long.
-fn count(short: u64, long: u64) -> u64 {
+/// How many where the property tests are short, and where they are long.
+pub(super) fn count(short: u64, long: u64) -> u64 {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(0u64);
     if cases >= 4096 { long } else { short }
 }

@@ -1,6 +1,7 @@
 //! What comes back from archives, whole, cut and changed, and from which machines.
 
 use super::format::{Frame, Head, Header, Source, check};
+use super::fuzz::count;
 use super::stream::{self, BlockCoder, Given, Progress};
 use super::{Settings, compress, decompress};
 use crate::error::{Error, Result};
@@ -300,8 +301,7 @@ fn long(zeros: u64) {
 #[test]
 fn long_streams_keep_count() {
     // Beyond 4 GB where the property tests are long.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(0u64);
-    long(if cases >= 4096 { (1 << 32) + (1 << 25) } else { (1 << 25) + 5 });
+    long(count((1 << 25) + 5, (1 << 32) + (1 << 25)));
 }
 
 #[test]
