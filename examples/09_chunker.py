@@ -74,7 +74,7 @@ def right(task: str, work: Any, targets: NDArray[np.float32] | None, steps: int)
 
 
 def network(
-    task: str, p: int, cell: str, units: int, rates: tuple[float, float], balance: float, seed: int
+    task: str, p: int, cell: str, units: int, rates: tuple[float, float], balance: float, every: int, seed: int
 ) -> rnnrs.ChunkerAutomatizer:
     """Both nets; with balance 0 the automatizer is a plain net that learns alone."""
     return rnnrs.ChunkerAutomatizer(
@@ -86,6 +86,7 @@ def network(
         threshold=0.75,
         balance=balance,
         bptt=3,
+        every=every,
         optimizer=rnnrs.optim.Adam(rates[0]),
         chunker_optimizer=rnnrs.optim.Adam(rates[1]),
         seed=seed,
@@ -111,6 +112,7 @@ def train(
     rate: float = 2e-3,
     chunker_rate: float = 1e-3,
     balance: float = 1.0,
+    every: int = 1,
     limit: int = 5000,
     tested: int = TESTED,
     seed: int = 1,
@@ -123,7 +125,7 @@ def train(
         nets = rnnrs.load(path)
         done = json.loads(nets.metadata["example"])
     else:
-        nets = network(task, p, cell, units, (rate, chunker_rate), balance, seed)
+        nets = network(task, p, cell, units, (rate, chunker_rate), balance, every, seed)
         done = {"blocks": 0, "row": 0, "solved": None, "work": [], "seconds": 0.0}
     began = time.perf_counter() - done["seconds"]
     while done["solved"] is None and done["blocks"] * BLOCK < limit:

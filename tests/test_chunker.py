@@ -57,8 +57,9 @@ class Reference:
     """The definition, a step at a time, over models, tapes and optimizers of the public interface."""
 
     class Net:
-        def __init__(self, model, optimizer, bptt, clip):
-            self.model, self.optimizer, self.bptt, self.clip = model, optimizer, bptt, clip
+        def __init__(self, model, optimizer, bptt, every, clip):
+            self.model, self.optimizer, self.clip = model, optimizer, clip
+            self.bptt, self.every, self.errors = bptt, every, []
             self.inputs, self.states, self.y, self.tape = [], [None], np.zeros(model._model.output_size), None
 
         def state(self):
@@ -68,23 +69,29 @@ class Reference:
             return np.concatenate([array.ravel() for array in (layer if isinstance(layer, tuple) else (layer,))])
 
         def step(self, x):
-            self.inputs = [*self.inputs, x][-self.bptt :]
-            self.states = self.states[-self.bptt :]
+            # Since the last update, and bptt - 1 steps before it.
+            kept = len(self.errors) + self.bptt
+            self.inputs = [*self.inputs, x][-kept:]
+            self.states = self.states[-kept:]
             self.tape = self.model.record(np.array(self.inputs)[None], self.states[0], training=False)
             self.states.append(self.tape.state)
             self.y = self.tape.y[0, -1]
 
         def learn(self, error):
+            self.errors.append(error)
+            if len(self.errors) < self.every:
+                return
             dy = np.zeros_like(self.tape.y)
-            dy[0, -1] = error
+            dy[0, -self.every :] = np.array(self.errors) / self.every
+            self.errors = []
             gradients = self.tape.backward(dy)
             gradients.clip_norm(self.clip)
             self.optimizer.step(self.model, gradients)
 
     def __init__(self, nets, optimizer):
         s = self.s = nets.settings
-        self.a = self.Net(copy.deepcopy(nets.automatizer), optimizer(), s["bptt"], s["clip_norm"])
-        self.c = self.Net(copy.deepcopy(nets.chunker), optimizer(), s["bptt"], s["clip_norm"])
+        self.a = self.Net(copy.deepcopy(nets.automatizer), optimizer(), s["bptt"], s["every"], s["clip_norm"])
+        self.c = self.Net(copy.deepcopy(nets.chunker), optimizer(), s["bptt"], 1, s["clip_norm"])
         self.elapsed = 0
 
     def activation(self, y):
@@ -139,8 +146,10 @@ class Reference:
         {"account": "time", "threshold": 0.6, "bptt": 3},
         {"account": "state", "threshold": None, "bptt": 1, "targets": 2},
         {"account": "none", "threshold": 0.25, "bptt": 5, "targets": 1, "balance": 0.3},
+        {"account": "time", "threshold": 0.3, "bptt": 3, "every": 4, "targets": 1},
+        {"account": "state", "threshold": None, "bptt": 1, "every": 7},
     ],
-    ids=lambda options: options["account"],
+    ids=lambda options: f"{options['account']}-{options.get('every', 1)}",
 )
 def test_online_learning_is_what_the_definition_says(options):
     nets = both(**options, clip_norm=0.5, optimizer=rnnrs.optim.Adam(0.02))
@@ -213,9 +222,10 @@ def test_offline_learning_is_what_the_definition_says(account):
             assert measured == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-8), name
 
 
-def test_one_long_call_or_many_short_ones():
+@pytest.mark.parametrize("every", [1, 4])
+def test_one_long_call_or_many_short_ones(every):
     x, targets = stream(90, targets=1)
-    whole, pieces = both(targets=1), both(targets=1)
+    whole, pieces = both(targets=1, every=every), both(targets=1, every=every)
     long = whole.fit(x, targets, detail=True)
     short = [pieces.fit(x[at : at + 7], targets[at : at + 7], detail=True) for at in range(0, len(x), 7)]
     for name in FIELDS:
@@ -223,14 +233,15 @@ def test_one_long_call_or_many_short_ones():
     same_parameters(whole, pieces)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_is_read_from_a_file_learns_on_with_the_same_bits(dtype, tmp_path):
+@pytest.mark.parametrize(("dtype", "every"), [("float32", 1), ("float64", 1), ("float32", 7)])
+def test_what_is_read_from_a_file_learns_on_with_the_same_bits(dtype, every, tmp_path):
     x, targets = stream(90, targets=1)
 
     def dropping(inputs):
         return rnnrs.Recurrent(rnnrs.cells.GRU(inputs, 6), num_layers=2, dropout=0.3, zoneout=0.2)
 
-    nets = rnnrs.ChunkerAutomatizer(4, dropping, dropping, targets=1, account="state", dtype=dtype, seed=1)
+    options = {"targets": 1, "account": "state", "every": every, "dtype": dtype, "seed": 1}
+    nets = rnnrs.ChunkerAutomatizer(4, dropping, dropping, **options)
     nets.fit(x[:40], targets[:40])
     nets.metadata["of"] = 'a "chunker_automatizer"'
     path = tmp_path / "both.safetensors"
@@ -365,6 +376,7 @@ def test_schedules_are_followed():
         ({"threshold": 0.0}, ValueError, "threshold"),
         ({"balance": -1.0}, ValueError, "balance"),
         ({"bptt": 0}, ValueError, "bptt"),
+        ({"every": 0}, ValueError, "every"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm"),
         ({"automatizer": lambda n, h: rnnrs.RNN(n + 1, h)}, rnnrs.ShapeError, "expected a layer of 4 features"),
         ({"chunker": lambda n, h: 3}, rnnrs.DtypeError, "expected a function that returns a layer"),

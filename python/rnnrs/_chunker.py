@@ -74,6 +74,10 @@ class ChunkerAutomatizer:
             another symbol is more probable, or a target unit on the wrong side of 1/2.
         balance: weight of the imitation.
         bptt: online, errors are sent back over so many steps inside each net; its memory of what came before stays.
+        every: online, the automatizer makes an update every so many steps, from the mean gradient of their errors, of
+            which each goes back ``bptt`` steps or more (BPTT(h; h') of Williams and Peng 1990, An efficient
+            gradient-based algorithm for on-line training of recurrent network trajectories, Neural Computation 2(4)).
+            The chunker makes one at each of its steps.
         optimizer: of ``rnnrs.optim``, whose rule, rate and schedule each net takes for itself; Adam(2e-3) when None.
         chunker_optimizer: one of its own for the chunker.
         clip_norm: the largest norm of each net's gradient; None for no bound.
@@ -108,6 +112,7 @@ class ChunkerAutomatizer:
         threshold: float | None = None,
         balance: float = 1.0,
         bptt: int = 3,
+        every: int = 1,
         optimizer: optim.Optimizer | None = None,
         chunker_optimizer: optim.Optimizer | None = None,
         clip_norm: float | None = 1.0,
@@ -135,6 +140,7 @@ class ChunkerAutomatizer:
             "threshold": threshold,
             "balance": balance,
             "bptt": _numbers.count(bptt, "bptt"),
+            "every": _numbers.count(every, "every"),
             "clip_norm": clip_norm,
             "seed": _seeds.mix(key, 2),
             "automatizer": _learning(rule),
@@ -168,6 +174,9 @@ class ChunkerAutomatizer:
 
     def fit(self, x: Any, targets: Any = None, *, detail: bool = False) -> Work:
         """Learns online: goes on with the stream where the last call ended, an update of the automatizer a step.
+
+        With ``every`` above 1, an update every so many steps; what waits for one waits for the next call, and ``run``
+        lets it go.
 
         Args:
             x: (T,) symbols.

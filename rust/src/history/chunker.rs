@@ -17,7 +17,7 @@ pub use storage::dtype_of;
 use crate::error::{Error, Result};
 use crate::kernels::Element;
 use crate::model::Model;
-use net::Net;
+use net::{Net, Reach};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -56,6 +56,9 @@ pub struct Settings {
     pub balance: f64,
     /// Steps over which errors are sent back in each net, online.
     pub bptt: usize,
+    /// Steps between updates of the automatizer, online.
+    #[serde(default = "each")]
+    pub every: usize,
     /// Largest norm of a net's gradient.
     pub clip_norm: Option<f64>,
     /// Key of the draws of dropout and zoneout.
@@ -64,6 +67,11 @@ pub struct Settings {
     pub automatizer: Learning,
     /// How the chunker learns.
     pub chunker: Learning,
+}
+
+/// Of files that do not tell: an update a step.
+fn each() -> usize {
+    1
 }
 
 /// What happened in [`INTERVAL`] steps: sums, each to be divided by the steps, or the failures.
@@ -142,12 +150,15 @@ fn half_square<E: Element>(values: impl Iterator<Item = E>) -> f64 {
 impl<E: Element> ChunkerAutomatizer<E> {
     /// Both nets at the beginning of a stream. Their widths are those of [`Settings::widths`].
     pub fn new(automatizer: Arc<Model<E>>, chunker: Arc<Model<E>>, settings: Settings) -> Result<Self> {
-        let Settings { symbols, balance, bptt, clip_norm, seed, threshold, .. } = settings;
+        let Settings { symbols, balance, bptt, every, clip_norm, seed, threshold, .. } = settings;
         if symbols < 2 {
             return Err(Error::value("symbols", "at least 2", symbols));
         }
         if bptt == 0 {
             return Err(Error::value("bptt", "at least 1 step", 0));
+        }
+        if every == 0 {
+            return Err(Error::value("every", "at least 1 step", 0));
         }
         if !(balance >= 0.0 && balance.is_finite()) {
             return Err(Error::value("balance", "a finite number not below 0", balance));
@@ -158,9 +169,9 @@ impl<E: Element> ChunkerAutomatizer<E> {
         if let Some(bad) = clip_norm.filter(|limit| limit.is_nan() || *limit <= 0.0) {
             return Err(Error::value("clip_norm", "a number above 0", bad));
         }
-        let options = (bptt, clip_norm, seed);
-        let automatizer = Net::new(automatizer, settings.automatizer.clone(), options)?;
-        let chunker = Net::new(chunker, settings.chunker.clone(), options)?;
+        let reach = |every| (Reach { bptt, every }, clip_norm, seed);
+        let automatizer = Net::new(automatizer, settings.automatizer.clone(), reach(every))?;
+        let chunker = Net::new(chunker, settings.chunker.clone(), reach(1))?;
         let widths = |net: &Net<E>| net.model.chain.states.iter().map(|state| state.width).sum();
         let expected = settings.widths(widths(&automatizer), widths(&chunker));
         for (name, net, (input, output)) in
@@ -244,7 +255,7 @@ impl<E: Element> ChunkerAutomatizer<E> {
             if self.automatizer.has_begun() {
                 let (dy, imitation) = self.automatizer_error(&p, &self.automatizer.y, observation, &self.goal);
                 self.entry().imitation += imitation;
-                self.automatizer.learn(&dy)?;
+                self.automatizer.learn(dy)?;
             }
         }
         let x = self.input(observation);
@@ -255,7 +266,7 @@ impl<E: Element> ChunkerAutomatizer<E> {
             if learn && self.chunker.has_begun() {
                 let (dy, loss) = self.chunker_error(&self.chunker.y, observation, &x);
                 self.entry().chunker += loss;
-                self.chunker.learn(&dy)?;
+                self.chunker.learn(dy)?;
             }
             self.chunker.step(x, learn)?;
             self.elapsed = 0;

@@ -88,11 +88,16 @@ impl<E: Element> Net<E> {
         let states: Vec<E> = self.states.iter().flatten().flatten().copied().collect();
         outer.tensors.insert(format!("{prefix}.window"), Tensor::new(&[self.window.len(), self.input()], &window)?);
         outer.tensors.insert(format!("{prefix}.states"), Tensor::new(&[self.states.len(), self.width()], &states)?);
+        let errors: Vec<E> = self.errors.iter().flatten().copied().collect();
+        let width = self.y.len();
+        outer.tensors.insert(format!("{prefix}.errors"), Tensor::new(&[self.errors.len(), width], &errors)?);
+        outer.tensors.insert(format!("{prefix}.output"), Tensor::new(&[1, width], &self.y)?);
         Ok(())
     }
 
     /// Takes the place in the stream from a file.
-    fn take(&mut self, outer: &mut Container<'_>, prefix: &str, limit: usize) -> Result<()> {
+    fn take(&mut self, outer: &mut Container<'_>, prefix: &str) -> Result<()> {
+        let limit = self.reach.limit();
         let window: Vec<Vec<E>> = rows(outer, &format!("{prefix}.window"), self.input(), limit)?;
         let states: Vec<Vec<E>> = rows(outer, &format!("{prefix}.states"), self.width(), limit.saturating_add(1))?;
         if states.len() != window.len() + 1 || self.position < window.len() as u64 {
@@ -105,6 +110,16 @@ impl<E: Element> Net<E> {
         };
         self.states = states.into_iter().map(split).collect();
         self.window = VecDeque::from(window);
+        let most = (self.reach.every - 1).min(self.window.len());
+        self.errors = rows(outer, &format!("{prefix}.errors"), self.y.len(), most)?;
+        self.y = rows(outer, &format!("{prefix}.output"), self.y.len(), 1)?.concat();
+        if self.y.len() != self.model.chain.output {
+            return Err(Error::file(format!("{prefix}.output"), "one row", "none"));
+        }
+        // The tape is made again where every step needs it.
+        if self.has_begun() && self.reach.every > 1 {
+            self.version = Some(self.model.params().version);
+        }
         self.refresh()
     }
 }
@@ -153,7 +168,6 @@ impl<E: Element> ChunkerAutomatizer<E> {
             let optimizer = take(&mut file, &format!("{prefix}.optimizer"));
             optimizers.push(Optimizer::from_bytes(&optimizer.to_bytes()?)?);
         }
-        let limit = settings.bptt;
         let mut both = Self::new(models[0].clone(), models[1].clone(), settings).map_err(as_file)?;
         let nets = [&mut both.automatizer, &mut both.chunker];
         for (index, (net, optimizer)) in nets.into_iter().zip(optimizers).enumerate() {
@@ -162,7 +176,7 @@ impl<E: Element> ChunkerAutomatizer<E> {
             }
             net.optimizer = optimizer;
             (net.position, net.drew) = (stream.steps[index], stream.drew[index]);
-            net.take(&mut file, NETS[index], limit).map_err(as_file)?;
+            net.take(&mut file, NETS[index]).map_err(as_file)?;
         }
         both.elapsed = stream.elapsed;
         both.set_goal();
@@ -198,7 +212,7 @@ mod tests {
         Arc::new(Model::new(Spec::parse(&spec).unwrap(), seed).unwrap())
     }
 
-    fn both() -> ChunkerAutomatizer<f32> {
+    fn both(every: usize) -> ChunkerAutomatizer<f32> {
         let learning = Learning {
             optimizer: r#"{"optimizer":"adam"}"#.into(),
             lr: 0.02,
@@ -211,6 +225,7 @@ mod tests {
             threshold: None,
             balance: 1.0,
             bptt: 3,
+            every,
             clip_norm: Some(1.0),
             seed: 0,
             automatizer: learning.clone(),
@@ -222,8 +237,14 @@ mod tests {
 
     #[test]
     fn it_learns_a_cycle_and_goes_on_from_its_file() {
-        let cycle: Vec<i64> = (0..600).map(|t| t % 3).collect();
-        let mut nets = both();
+        for every in [1, 4] {
+            goes_on(every);
+        }
+    }
+
+    fn goes_on(every: usize) {
+        let cycle: Vec<i64> = (0..602).map(|t| t % 3).collect();
+        let mut nets = both(every);
         let work = nets.run(&cycle, None, (true, false), &|| false).unwrap();
         assert!(work.failures[0] && !work.failures[500..].contains(&true));
         let bytes = nets.to_bytes(&BTreeMap::from([("note".into(), "kept".into())])).unwrap();
@@ -239,7 +260,7 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        let mut nets = both();
+        let mut nets = both(2);
         nets.run(&[0, 1, 2, 0], None, (true, false), &|| false).unwrap();
         let bytes = nets.to_bytes(&BTreeMap::new()).unwrap();
         let refused = |change: &dyn Fn(&mut Container<'_>)| {
@@ -255,6 +276,8 @@ mod tests {
         let states = |count: usize| Tensor::new(&[count, 6], &vec![0.0f32; 6 * count]).unwrap();
         refused(&|file| drop(file.tensors.insert("automatizer.states".into(), states(3))));
         refused(&|file| drop(file.tensors.insert("automatizer.states".into(), states(9))));
+        refused(&|file| drop(file.tensors.remove("automatizer.errors")));
+        refused(&|file| drop(file.tensors.insert("automatizer.output".into(), states(1))));
         let settings = bytes_of_settings(&nets).replace("\"bptt\":3", "\"bptt\":0");
         refused(&|file| drop(file.metadata.insert(SETTINGS.into(), settings.clone())));
     }
