@@ -275,15 +275,16 @@ def chunker() -> Case:
         "Chunker and automatizer",
         """The chunker and the automatizer (Schmidhuber 1992; Hochreiter and Schmidhuber 1997, experiment 2;
         [09_chunker.py](../examples/09_chunker.py)). All strings are one continuous stream, without a sign where one
-        begins; errors go back three steps inside each net, an update of the automatizer a symbol. 1991: two strings
-        of 21 symbols, and with the first symbol of the next a target, which says how the last one began; solved
-        when in 50 strings in a row, while it learns, the unit of every symbol that comes is above 0.5 and all
-        others below, but for the first symbol, which is drawn at random, and the target unit is on the right side
-        of 0.5. 2a: strings of p + 1 symbols, the last of which is the first again; solved when in 10,000 strings,
-        while nothing is learnt, all units are within 0.25 of what they should be, but for the first symbols; it is
-        tried once 50 strings in a row were right. 2b: the p - 1 symbols between are drawn at random, and only the
-        last counts. The automatizer has 20 units (tanh in 1991, LSTM in 1997; 64 for p = 1500), the chunker 20 tanh
-        units; a prediction fails below a probability of 0.75. Imitation and prediction weigh the same (balance 1); with
+        begins; errors go back three steps inside each net, an update of the automatizer a symbol (p = 1500: every 15
+        symbols, and errors go back 3 to 17 steps). 1991: two strings of 21 symbols, and with the first symbol of the
+        next a target, which says how the last one began; solved when in 50 strings in a row, while it learns, the unit
+        of every symbol that comes is above 0.5 and all others below, but for the first symbol, which is drawn at
+        random, and the target unit is on the right side of 0.5. 2a: strings of p + 1 symbols, the last of which is the
+        first again; solved when in 10,000 strings (p = 1500: 1,000), while nothing is learnt, all units are within
+        0.25 of what they should be, but for the first symbols; it is tried once 50 strings in a row were right. 2b: the
+        p - 1 symbols between are drawn at random, and only the last counts. The automatizer has 20 units (tanh in 1991,
+        LSTM in 1997; 64 for p = 1500), the chunker 20 tanh units; a prediction fails below a probability of 0.75.
+        Imitation and prediction weigh the same (balance 1); with
         balance 0 the automatizer learns alone, and is a plain net with the same cut.""",
         _chunker,
         [
@@ -317,9 +318,10 @@ def chunker() -> Case:
                     task="2a",
                     p=1500,
                     units=64,
-                    **lstm,
+                    **(lstm | {"rate": 5e-3}),
+                    every=15,
                     balance=1.0,
-                    limit=5000,
+                    limit=10_000,
                     tested=1000,
                 ),
             ),

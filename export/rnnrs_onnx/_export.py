@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import tempfile
@@ -56,6 +57,10 @@ def export(
         sample=sample,
     )
     _finite(model)
+    if model.precision != "full":
+        # The file has the parameters as they are, and is compared with a model that has them too.
+        model = copy.copy(model)
+        model.precision = "full"
     target_path = Path(path)
     if target_path.is_dir() or target_path.name == "":
         raise InvalidValueError(f"path: expected the name of a file, got the folder {str(path)!r}")

@@ -59,6 +59,30 @@ class Parameterised:
         return self._model.dtype
 
     @property
+    def precision(self) -> str:
+        """What matrix products make of their operands: ``"full"`` (when the model is made) or ``"bfloat16"``.
+
+        With ``"bfloat16"`` weights and what they are multiplied by are rounded to 16 bits, the upper half of a float32
+        (8 bits of precision, every exponent), in calls, recordings, backward passes and streams. Sums, states, all
+        elementwise functions, gradients, optimizers and the parameters themselves stay float32: these are the master
+        weights of which each update makes new 16-bit ones. Results have the same bits on every instruction set, for
+        any number of threads and in any batch, as in full precision. The setting is kept in files and copies; a
+        Sequential takes over that of its layers; a tape is run backward as it was recorded; ONNX exports are float32.
+        Whether it is faster depends on the processor: see docs/performance.md.
+
+        Raises:
+            DtypeError: a float64 model.
+            InvalidValueError: neither of the two names; layers of a Sequential that disagree.
+        """
+        return self._model.precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise InvalidValueError(f'precision: expected "full" or "bfloat16", got {name!r}')
+        self._model.precision = name
+
+    @property
     def num_parameters(self) -> int:
         """How many numbers the parameters hold, frozen ones included."""
         total = 0

@@ -64,6 +64,10 @@ class Sequential(Layer):
         }
         if values:
             self._model.set(values, strict=False)
+        precisions = {layer.precision for layer in members if isinstance(layer, Layer)}
+        if len(precisions) > 1:
+            raise InvalidValueError(f"layers: expected one precision, got {', '.join(sorted(precisions))}")
+        self.precision = next(iter(precisions), "full")
 
     @staticmethod
     def _state_form(model: _core.Model) -> StateForm:
@@ -90,7 +94,9 @@ class Sequential(Layer):
             for name, _, _ in self._model.parameters()
             if name.startswith(prefix)
         }
-        return _files.layer(spec, self.dtype, values)
+        made = _files.layer(spec, self.dtype, values)
+        made.precision = self.precision
+        return made
 
     def __iter__(self) -> Iterator[Layer | Part]:
         return (self[index] for index in range(len(self)))

@@ -2,7 +2,7 @@
 
 use crate::engine::{Stage, Stepper};
 use crate::error::{Error, Result};
-use crate::kernels::{Element, Width};
+use crate::kernels::{Element, Kernels, Width};
 use crate::layers::{Block, InputKind};
 use crate::model::Model;
 use std::sync::Arc;
@@ -50,13 +50,19 @@ impl<E: Element> Stream<E> {
         Ok(Self { model, rows, narrow, stepper })
     }
 
+    /// Narrow weights are made of whole ones, whatever the model's precision.
+    fn kernels(model: &Model<E>, narrow: Option<Width>) -> &'static Kernels<E> {
+        if narrow.is_some() { model.whole_kernels() } else { model.kernels() }
+    }
+
     fn stepper(model: &Model<E>, rows: usize, narrow: Option<Width>) -> Result<Stepper<E>> {
         let width = match model.chain.input {
             InputKind::Float(width) => width,
             InputKind::Tokens(_) => 1,
         };
         let params = model.params();
-        Stepper::new(&stages(model)?, &model.chain.layout, &params, model.kernels(), rows, width, narrow)
+        let kernels = Self::kernels(model, narrow);
+        Stepper::new(&stages(model)?, &model.chain.layout, &params, kernels, rows, width, narrow)
     }
 
     /// The model.
@@ -69,9 +75,10 @@ impl<E: Element> Stream<E> {
         self.rows
     }
 
-    /// Binds to the parameters anew if they have changed.
+    /// Binds to the parameters anew if they, or the model's precision, have changed.
     fn refresh(&mut self) -> Result<()> {
-        if self.stepper.stamp() != self.model.params().stamp() {
+        let precision = Self::kernels(&self.model, self.narrow).precision;
+        if self.stepper.bound_to() != (self.model.params().stamp(), precision) {
             let states = self.states();
             self.stepper = Self::stepper(&self.model, self.rows, self.narrow)?;
             let states: Vec<&[E]> = states.iter().map(|s| &s[..]).collect();

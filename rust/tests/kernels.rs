@@ -5,12 +5,17 @@
 use proptest::prelude::*;
 use rnnrs::kernels::{
     Accumulate, Block, BlockOp, Broadcast, Element, Elementwise, Gemm, Isa, Kernels, Left, Narrow, NarrowGemm, Operand,
-    Piece, Reduce, ReduceKind, Segment, Term, Width, Window, pack, packed_len, scratch_len,
+    Piece, Precision, Reduce, ReduceKind, Segment, Term, Width, Window, nearest, pack, pack_pairs, packed_len,
+    scratch_len,
 };
 
 /// Every path that this processor has.
 fn paths<E: Element>() -> Vec<&'static Kernels<E>> {
-    let paths: Vec<_> = Isa::ALL.into_iter().filter_map(E::kernels).collect();
+    paths_of(Precision::Full)
+}
+
+fn paths_of<E: Element>(precision: Precision) -> Vec<&'static Kernels<E>> {
+    let paths: Vec<_> = Isa::ALL.into_iter().filter_map(|isa| E::kernels_of(isa, precision)).collect();
     assert!(paths.iter().any(|kernels| kernels.isa == Isa::Scalar));
     paths
 }
@@ -79,7 +84,27 @@ fn number<E: Element>(seed: u64, r: u64, k: u64) -> E {
     E::from_f64((z >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
 }
 
-fn check_gemm<E: Element>(rows: usize, n: usize, depths: &[usize], init: u8, in_place: bool, seed: u64) {
+/// An operand of a product, as a precision takes it.
+fn taken<E: Element>(precision: Precision, x: E) -> E {
+    match precision {
+        Precision::Full => x,
+        Precision::Bfloat16 => {
+            let rounded = bfloat16(x.to_f64() as f32);
+            assert_eq!(rounded.to_bits() >> 16, u32::from(nearest(x.to_f64() as f32)));
+            E::from_f64(f64::from(rounded))
+        }
+    }
+}
+
+fn check_gemm<E: Element>(
+    precision: Precision,
+    rows: usize,
+    n: usize,
+    depths: &[usize],
+    init: u8,
+    in_place: bool,
+    seed: u64,
+) {
     let columns = n.next_multiple_of(E::PAD);
     let depth = depths.iter().sum();
     let operands: Vec<Matrix<E>> =
@@ -97,27 +122,37 @@ fn check_gemm<E: Element>(rows: usize, n: usize, depths: &[usize], init: u8, in_
             let mut row = 0;
             for operand in &operands {
                 for k in 0..operand.width {
-                    let w = if j < n { weights.at(row, j) } else { E::default() };
-                    chain = operand.at(r, k).mul_add(w, chain);
-                    row += 1;
+                    let w = if j < n { weights.at(row + k, j) } else { E::default() };
+                    chain = taken(precision, operand.at(r, k)).mul_add(taken(precision, w), chain);
                 }
+                row += operand.width;
             }
             let at = expected.start + r * expected.stride + j;
             expected.memory[at] = chain;
         }
     }
-    for kernels in paths::<E>() {
+    for kernels in paths_of::<E>(precision) {
         let mut packed = Matrix::<E>::new(1, packed_len(kernels.panel, columns, depth));
         // Two pieces, one given transposed.
         let cut = n / 3;
         let transposed: Vec<E> =
             (cut..n).flat_map(|j| (0..depth).map(move |k| (k, j))).map(|(k, j)| weights.at(k, j)).collect();
-        let pieces = [
-            Piece { src: weights.ptr(), sk: weights.stride, sn: 1, k0: 0, k: depth, n0: 0, n: cut },
-            Piece { src: transposed.as_ptr(), sk: 1, sn: depth, k0: 0, k: depth, n0: cut, n: n - cut },
-        ];
+        let mut pieces = Vec::new();
+        let mut k0 = 0;
+        for &k in depths {
+            let src = weights.ptr().wrapping_add(k0 * weights.stride);
+            pieces.push(Piece { src, sk: weights.stride, sn: 1, k0, k, n0: 0, n: cut });
+            let src = transposed.as_ptr().wrapping_add(k0);
+            pieces.push(Piece { src, sk: 1, sn: depth, k0, k, n0: cut, n: n - cut });
+            k0 += k;
+        }
         // SAFETY: the pieces cover the matrix; the rest is zero.
-        unsafe { pack(kernels.panel, columns, depth, &pieces, packed.ptr_mut()) };
+        unsafe {
+            match precision {
+                Precision::Full => pack(kernels.panel, columns, depth, &pieces, packed.ptr_mut()),
+                Precision::Bfloat16 => pack_pairs(kernels.panel, columns, depths, &pieces, packed.ptr_mut().cast()),
+            }
+        }
         let mut out = Matrix::<E>::new(rows, columns);
         if in_place && init == 2 {
             out.memory[out.start..out.start + rows * out.stride]
@@ -230,7 +265,15 @@ fn check_narrow(rows: usize, n: usize, depths: &[usize], started: bool, width: W
     }
 }
 
-fn check_accumulate<E: Element>(m: usize, v: usize, windows: &[Vec<usize>], fresh: bool, ones: bool, seed: u64) {
+fn check_accumulate<E: Element>(
+    precision: Precision,
+    m: usize,
+    v: usize,
+    windows: &[Vec<usize>],
+    fresh: bool,
+    ones: bool,
+    seed: u64,
+) {
     let m = if ones { 1 } else { m };
     let flat: Vec<usize> = windows.iter().flatten().copied().collect();
     let a: Vec<Matrix<E>> = flat.iter().enumerate().map(|(i, &r)| Matrix::random(r, m, seed + i as u64)).collect();
@@ -246,8 +289,8 @@ fn check_accumulate<E: Element>(m: usize, v: usize, windows: &[Vec<usize>], fres
                 let mut part = E::default();
                 for _ in window {
                     for r in 0..flat[segment] {
-                        let left = if ones { E::from_f64(1.0) } else { a[segment].at(r, i) };
-                        part = left.mul_add(b[segment].at(r, j), part);
+                        let left = if ones { E::from_f64(1.0) } else { taken(precision, a[segment].at(r, i)) };
+                        part = left.mul_add(taken(precision, b[segment].at(r, j)), part);
                     }
                     segment += 1;
                 }
@@ -272,7 +315,7 @@ fn check_accumulate<E: Element>(m: usize, v: usize, windows: &[Vec<usize>], fres
             Window { first: first - w.len(), count: w.len() }
         })
         .collect();
-    for kernels in paths::<E>() {
+    for kernels in paths_of::<E>(precision) {
         let mut total = Matrix::<E>::random(m, v, seed ^ 5);
         let mut again = Matrix::<E>::random(m, v, seed ^ 5);
         let left = |total: &mut Matrix<E>| {
@@ -447,8 +490,9 @@ proptest! {
         seed: u64,
     ) {
         let seed = seed >> 8;
-        check_gemm::<f32>(rows, n, &depths, init, in_place, seed);
-        check_gemm::<f64>(rows, n, &depths, init, in_place, seed);
+        check_gemm::<f32>(Precision::Full, rows, n, &depths, init, in_place, seed);
+        check_gemm::<f64>(Precision::Full, rows, n, &depths, init, in_place, seed);
+        check_gemm::<f32>(Precision::Bfloat16, rows, n, &depths, init, in_place, seed);
     }
 
     #[test]
@@ -474,8 +518,9 @@ proptest! {
         seed: u64,
     ) {
         let seed = seed >> 8;
-        check_accumulate::<f32>(m, v, &windows, fresh, ones, seed);
-        check_accumulate::<f64>(m, v, &windows, fresh, ones, seed);
+        check_accumulate::<f32>(Precision::Full, m, v, &windows, fresh, ones, seed);
+        check_accumulate::<f64>(Precision::Full, m, v, &windows, fresh, ones, seed);
+        check_accumulate::<f32>(Precision::Bfloat16, m, v, &windows, fresh, ones, seed);
     }
 
     #[test]
@@ -501,14 +546,16 @@ proptest! {
 /// Sizes that the property tests do not reach: many tiles, panels, stretches and pieces.
 #[test]
 fn large_shapes() {
-    check_gemm::<f32>(33, 300, &[70, 130], 1, false, 1);
-    check_gemm::<f32>(1, 1000, &[50], 2, true, 2);
-    check_gemm::<f64>(3, 500, &[50], 0, false, 3);
-    check_accumulate::<f32>(300, 150, &[vec![100, 200], vec![90], vec![1, 1, 1]], true, false, 4);
-    check_accumulate::<f64>(270, 90, &[vec![130, 40], vec![300]], false, false, 5);
-    check_accumulate::<f32>(3, 200, &vec![vec![1]; 200], true, false, 6);
-    check_accumulate::<f32>(2, 200, &vec![vec![0]; 150], true, false, 7);
-    check_accumulate::<f32>(2, 40, &[vec![1; 100], vec![0; 70]], true, false, 8);
+    check_gemm::<f32>(Precision::Full, 33, 300, &[70, 130], 1, false, 1);
+    check_gemm::<f32>(Precision::Full, 1, 1000, &[50], 2, true, 2);
+    check_gemm::<f64>(Precision::Full, 3, 500, &[50], 0, false, 3);
+    check_accumulate::<f32>(Precision::Full, 300, 150, &[vec![100, 200], vec![90], vec![1, 1, 1]], true, false, 4);
+    check_accumulate::<f64>(Precision::Full, 270, 90, &[vec![130, 40], vec![300]], false, false, 5);
+    check_accumulate::<f32>(Precision::Full, 3, 200, &vec![vec![1]; 200], true, false, 6);
+    check_accumulate::<f32>(Precision::Full, 2, 200, &vec![vec![0]; 150], true, false, 7);
+    check_accumulate::<f32>(Precision::Full, 2, 40, &[vec![1; 100], vec![0; 70]], true, false, 8);
+    check_gemm::<f32>(Precision::Bfloat16, 213, 300, &[71, 600], 2, false, 12);
+    check_accumulate::<f32>(Precision::Bfloat16, 300, 150, &[vec![100, 200], vec![90]], true, false, 13);
     check_block::<f32>(3, 1100, &[(7, 0, 1, 2, 3), (8, 1, 0, 2, 3), (3, 2, 1, 0, 0)], 9);
     check_block::<f64>(70, 8, &[(7, 0, 1, 2, 3), (8, 1, 0, 2, 3), (3, 2, 1, 0, 0)], 10);
     check_reduce::<f32>(2, 5000, None, 11);

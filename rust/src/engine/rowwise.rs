@@ -4,7 +4,7 @@
 use super::frame::Span;
 use super::run::{Runner, put_index};
 use crate::graph::{Along, Distribution, RowOp};
-use crate::kernels::{self, Broadcast, Element, Gemm, Piece, Reduce, ReduceKind, Term};
+use crate::kernels::{Broadcast, Element, Gemm, Piece, Reduce, ReduceKind, Term};
 use crate::plan::{Place, padded};
 use crate::random::{self, Key};
 
@@ -128,7 +128,7 @@ impl<E: Element> Runner<'_, E> {
         let multiply = |rows: usize, term: Term<E>, piece: Piece<E>, columns: usize, out: *mut E, out_stride: usize| {
             // SAFETY: the scratch begins with room for the packed operand, by `scratch_len`; it overlaps nothing else.
             unsafe {
-                kernels::pack(self.kernels.panel, columns, k, &[piece], packed);
+                self.kernels.pack(columns, &[k], &[piece], packed);
                 let (init, init_stride) = (std::ptr::null(), 0);
                 let weights = packed.cast_const();
                 let terms = &[term];

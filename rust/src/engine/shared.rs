@@ -20,7 +20,7 @@ unsafe impl<E, T> Sync for Work<'_, E, T> {}
 /// # Safety
 /// The argument is valid, as [`Gemm`] says.
 pub(super) unsafe fn gemm<E: Element>(kernels: &'static Kernels<E>, gemm: &Gemm<'_, E>) {
-    let depth: usize = gemm.terms.iter().map(|term| term.k).sum();
+    let depth = kernels.precision.depth(gemm.terms.iter().map(|term| term.k));
     let work = Work(kernels, gemm);
     share(gemm.columns, depth * size_of::<E>(), kernels.panel, &|columns| {
         let work = &work;

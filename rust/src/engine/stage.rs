@@ -9,7 +9,7 @@ use super::rowwise;
 use super::run::{Draw, Runner};
 use crate::error::Result;
 use crate::graph::{self, Graph, NodeId, Op, ReverseInput};
-use crate::kernels::{self, Element, Kernels, Piece};
+use crate::kernels::{self, Element, Kernels, Piece, Precision};
 use crate::plan::{Class, Instruction, Plan, Request, normal_form};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -90,6 +90,7 @@ pub enum Which {
 #[derive(Debug)]
 pub struct Ready<E> {
     stamp: (u64, u64),
+    precision: Precision,
     /// Bindings of constants, parameters and prologue rows; others are not bound.
     pub bound: Vec<Bound<E>>,
     /// Packed weights.
@@ -144,11 +145,12 @@ impl<E: Element> Stage<E> {
         kernels: &'static Kernels<E>,
     ) -> Result<Arc<Ready<E>>> {
         let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, ready)) = known.iter().find(|(w, r)| *w == which && r.stamp == params.stamp()) {
+        let same = |(w, ready): &(Which, Arc<Ready<E>>)| *w == which && ready.precision == kernels.precision;
+        if let Some((_, ready)) = known.iter().find(|known| same(known) && known.1.stamp == params.stamp()) {
             return Ok(ready.clone());
         }
         // What nobody reads any more gives its memory to its successor.
-        let old = known.iter().position(|(w, _)| *w == which).map(|index| known.swap_remove(index).1);
+        let old = known.iter().position(same).map(|index| known.swap_remove(index).1);
         let old = old.and_then(|old| Arc::try_unwrap(old).ok());
         let ready = Arc::new(Ready::new(self, which, params, layout, kernels, old)?);
         known.push((which, ready.clone()));
@@ -249,7 +251,7 @@ impl<E: Element> Ready<E> {
         let sizes: Vec<usize> = plan
             .packs
             .iter()
-            .map(|p| kernels::packed_len(kernels.panel, p.columns, p.depth).next_multiple_of(64))
+            .map(|p| (p.columns * kernels.precision.depth(p.depths.iter().copied())).next_multiple_of(64))
             .collect();
         let packed = reuse(old_packed, sizes.iter().sum::<usize>().max(1))?;
         let mut packs = Vec::new();
@@ -266,11 +268,11 @@ impl<E: Element> Ready<E> {
             let pieces: Vec<Piece<E>> = pack.pieces.iter().map(piece).collect();
             let out = packed.ptr().wrapping_add(at);
             // SAFETY: pieces lie within their parameters (shapes were checked by the graph), `out` within `packed`.
-            unsafe { kernels::pack(kernels.panel, pack.columns, pack.depth, &pieces, out) };
+            unsafe { kernels.pack(pack.columns, &pack.depths, &pieces, out) };
             packs.push(out.cast_const());
             at += size;
         }
-        Ok(Self { stamp: params.stamp(), bound, packs, once, packed })
+        Ok(Self { stamp: params.stamp(), precision: kernels.precision, bound, packs, once, packed })
     }
 }
 

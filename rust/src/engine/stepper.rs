@@ -8,7 +8,9 @@ use super::run::{Draw, Runner, put_index};
 use super::shared;
 use super::stage::{Ready, Stage, Which, scratch_len};
 use crate::error::{Error, Result};
-use crate::kernels::{Block, BlockOp, Element, Gemm, Kernels, Narrow, NarrowGemm, Operand, Term, Width, packed_len};
+use crate::kernels::{
+    Block, BlockOp, Element, Gemm, Kernels, Narrow, NarrowGemm, Operand, Precision, Term, Width, packed_len,
+};
 use crate::plan::{Instruction, Place, Plan, Start, padded};
 use std::sync::Arc;
 
@@ -121,7 +123,8 @@ impl<E: Element> Stepper<E> {
                             let terms =
                                 terms.iter().map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k });
                             let (out, out_stride) = (address(*out), stride(*out));
-                            let (columns, depth) = (plan.packs[*pack].columns, plan.packs[*pack].depth);
+                            let pack_of = &plan.packs[*pack];
+                            let (columns, depth) = (pack_of.columns, pack_of.depths.iter().sum());
                             let weights = ready.packs[*pack];
                             match narrow {
                                 None => {
@@ -182,9 +185,9 @@ impl<E: Element> Stepper<E> {
         Ok(stepper)
     }
 
-    /// The state of the parameters that it is bound to.
-    pub fn stamp(&self) -> (u64, u64) {
-        self.stamp
+    /// The state of the parameters, and the precision, that it is bound to.
+    pub fn bound_to(&self) -> ((u64, u64), Precision) {
+        (self.stamp, self.kernels.precision)
     }
 
     /// Sets all states to zero.

@@ -4,6 +4,7 @@ use core::ptr::{copy_nonoverlapping, null};
 
 use pulp::{Simd, WithSimd};
 
+use super::bfloat::RoundHere;
 use super::constants::Constants;
 use super::gemm::{TALLEST, wide};
 use super::scratch::with_scratch;
@@ -89,6 +90,24 @@ struct Rows {
 /// # Safety
 /// The processor must have the path, and the argument be valid.
 pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>) {
+    // SAFETY: passed on.
+    unsafe { accumulate_copies::<P, E>(accumulate, &|_, _| {}) };
+}
+
+/// The same of operands that are rounded to bfloat16.
+///
+/// # Safety
+/// As [`accumulate`].
+pub(super) unsafe fn accumulate_rounded<P: Path>(accumulate: &Accumulate<'_, f32>) {
+    // SAFETY: passed on; what is rounded is scratch memory of f32, which may hold any bits.
+    unsafe { accumulate_copies::<P, f32>(accumulate, &|at, count| P::token().vectorize(RoundHere { at, count })) };
+}
+
+/// Copies operands, lets `change` change them (an array and how many elements it has), and sums.
+///
+/// # Safety
+/// As [`accumulate`].
+unsafe fn accumulate_copies<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>, change: &dyn Fn(*mut E, usize)) {
     let panel = 2 * V::<P::Simd, E>::LANES;
     let sizes = [TILES * (ROWS * TALLEST + GAP), PANELS * (ROWS * panel + GAP), TILES * TALLEST * PANELS * panel];
     let tiles = |left: usize| {
@@ -111,6 +130,10 @@ pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'
                     // SAFETY: the caller's promise, and the scratch memory was cut for this path.
                     unsafe {
                         P::token().vectorize(CopyOperands(copied));
+                        let rows = stretch.runs().iter().map(|run| run.rows).sum::<usize>();
+                        (0..count).for_each(|tile| change(copied.tile(tile), rows * TALLEST));
+                        let panels = (accumulate.v - column).div_ceil(panel).min(PANELS);
+                        (0..panels).for_each(|at| change(copied.panel(at, panel), rows * panel));
                         sums::<P, E>(copied);
                     }
                 }

@@ -6,7 +6,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 use pulp::Scalar;
 
 use super::simd::V;
-use super::{Isa, Kernels, math, tables, trig};
+use super::{Isa, Kernels, Precision, math, tables, trig};
 
 /// A floating-point type that models compute in: `f32` or `f64`.
 ///
@@ -41,6 +41,8 @@ pub trait Element:
     fn to_f64(self) -> f64;
     /// The kernels of a path, or `None` where the processor lacks it.
     fn kernels(isa: Isa) -> Option<&'static Kernels<Self>>;
+    /// The same with products of this precision, or `None` where the type has none of it.
+    fn kernels_of(isa: Isa, precision: Precision) -> Option<&'static Kernels<Self>>;
 
     /// √x, correctly rounded.
     #[must_use]
@@ -72,7 +74,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($type:ty, $name:literal, $tiny:expr, $tables:path) => {
+    ($type:ty, $name:literal, $tiny:expr, $tables:path, $rounding:expr) => {
         impl Element for $type {
             const NAME: &'static str = $name;
             const TINY: Self = $tiny;
@@ -87,6 +89,18 @@ macro_rules! element {
             }
             fn kernels(isa: Isa) -> Option<&'static Kernels<Self>> {
                 if isa.available() { $tables(isa) } else { None }
+            }
+            fn kernels_of(isa: Isa, precision: Precision) -> Option<&'static Kernels<Self>> {
+                match precision {
+                    Precision::Full => Self::kernels(isa),
+                    Precision::Bfloat16 => {
+                        if isa.available() {
+                            $rounding(isa)
+                        } else {
+                            None
+                        }
+                    }
+                }
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -122,5 +136,5 @@ macro_rules! element {
 }
 
 // 2⁻¹⁰⁰ and 2⁻⁹⁰⁰.
-element!(f32, "float32", f32::from_bits((127 - 100) << 23), tables::float32);
-element!(f64, "float64", f64::from_bits((1023 - 900) << 52), tables::float64);
+element!(f32, "float32", f32::from_bits((127 - 100) << 23), tables::float32, tables::bfloat16);
+element!(f64, "float64", f64::from_bits((1023 - 900) << 52), tables::float64, |_| None);

@@ -1,5 +1,7 @@
 //! Matrix products with packed weights, as one chain of fused multiply-adds per output.
 
+use core::marker::PhantomData;
+
 use pulp::{Simd, WithSimd};
 
 use super::constants::Constants;
@@ -57,9 +59,52 @@ pub(super) const fn wide<S: Simd>() -> bool {
 /// Depths ahead that weights are asked for: they come from the second-level cache or from beyond.
 const AHEAD: usize = 16;
 
+/// What one element of the panels stands for: a step down the chains.
+pub(super) trait Step<E: Constants> {
+    /// Elements of a row on the left that it takes.
+    const DEPTHS: usize;
+    /// The weights in a vector of a panel.
+    type Weights<S: Simd>: Copy;
+    /// Takes them out of it.
+    fn weights<S: Simd>(panel: V<S, E>) -> Self::Weights<S>;
+    /// The chains after a step.
+    ///
+    /// # Safety
+    /// `a` must be readable for `DEPTHS` elements.
+    unsafe fn add<S: Simd>(s: S, a: *const E, weights: Self::Weights<S>, chains: V<S, E>) -> V<S, E>;
+}
+
+/// A weight.
+pub(super) struct One;
+
+impl<E: Constants> Step<E> for One {
+    const DEPTHS: usize = 1;
+    type Weights<S: Simd> = V<S, E>;
+
+    #[inline(always)]
+    fn weights<S: Simd>(panel: V<S, E>) -> V<S, E> {
+        panel
+    }
+
+    #[inline(always)]
+    unsafe fn add<S: Simd>(s: S, a: *const E, weights: V<S, E>, chains: V<S, E>) -> V<S, E> {
+        // SAFETY: the caller's promise.
+        V::splat(s, unsafe { *a }).fma(weights, chains)
+    }
+}
+
 /// # Safety
 /// The processor must have the path, and the argument be valid.
 pub(super) unsafe fn gemm<P: Path, E: Constants>(gemm: &Gemm<'_, E>) {
+    // SAFETY: passed on.
+    unsafe { products::<P, E, One>(gemm) };
+}
+
+/// The same with panels of other elements; `k` of each term counts steps.
+///
+/// # Safety
+/// As [`gemm`].
+pub(super) unsafe fn products<P: Path, E: Constants, D: Step<E>>(gemm: &Gemm<'_, E>) {
     let depth = gemm.terms.iter().map(|term| term.k).sum();
     let panel = 2 * V::<P::Simd, E>::LANES;
     let mut at = Place { gemm, depth, row: 0, column: 0 };
@@ -69,17 +114,17 @@ pub(super) unsafe fn gemm<P: Path, E: Constants>(gemm: &Gemm<'_, E>) {
         at.column += panel
             * unsafe {
                 match (gemm.rows, (gemm.columns - at.column) / panel) {
-                    (_, 0) => rows::<P, E, 1, 1>(at),
+                    (_, 0) => rows::<P, E, D, 1, 1>(at),
                     // Several panels for few rows: enough chains to hide the latency of a multiply-add.
-                    (1, 4..) => tile::<P, E, 1, 4, 2>(at),
-                    (1, 2..) => tile::<P, E, 1, 2, 2>(at),
-                    (2, 2..) => tile::<P, E, 2, 2, 2>(at),
-                    (3, 2..) => tile::<P, E, 3, 2, 2>(at),
+                    (1, 4..) => tile::<P, E, D, 1, 4, 2>(at),
+                    (1, 2..) => tile::<P, E, D, 1, 2, 2>(at),
+                    (2, 2..) => tile::<P, E, D, 2, 2, 2>(at),
+                    (3, 2..) => tile::<P, E, D, 3, 2, 2>(at),
                     // One pass over the weights instead of two.
-                    (7, 1..) if wide::<P::Simd>() => tile::<P, E, 7, 1, 2>(at),
-                    (8, 1..) if wide::<P::Simd>() => tile::<P, E, 8, 1, 2>(at),
-                    (_, 2..) if wide::<P::Simd>() => rows::<P, E, 2, 2>(at),
-                    _ => rows::<P, E, 1, 2>(at),
+                    (7, 1..) if wide::<P::Simd>() => tile::<P, E, D, 7, 1, 2>(at),
+                    (8, 1..) if wide::<P::Simd>() => tile::<P, E, D, 8, 1, 2>(at),
+                    (_, 2..) if wide::<P::Simd>() => rows::<P, E, D, 2, 2>(at),
+                    _ => rows::<P, E, D, 1, 2>(at),
                 }
             };
     }
@@ -87,19 +132,21 @@ pub(super) unsafe fn gemm<P: Path, E: Constants>(gemm: &Gemm<'_, E>) {
 
 /// All rows over `PANELS` panels of `VECTORS` vectors, in tiles of about equal height; returns the panels done.
 #[inline(always)]
-unsafe fn rows<P: Path, E: Constants, const PANELS: usize, const VECTORS: usize>(mut at: Place<'_, E>) -> usize {
+unsafe fn rows<P: Path, E: Constants, D: Step<E>, const PANELS: usize, const VECTORS: usize>(
+    mut at: Place<'_, E>,
+) -> usize {
     let mut tiles = at.gemm.rows.div_ceil(TALLEST);
     while tiles > 0 {
         let height = (at.gemm.rows - at.row).div_ceil(tiles);
         // SAFETY: the caller's promise.
         unsafe {
             match height {
-                1 => tile::<P, E, 1, PANELS, VECTORS>(at),
-                2 => tile::<P, E, 2, PANELS, VECTORS>(at),
-                3 => tile::<P, E, 3, PANELS, VECTORS>(at),
-                4 => tile::<P, E, 4, PANELS, VECTORS>(at),
-                5 => tile::<P, E, 5, PANELS, VECTORS>(at),
-                _ => tile::<P, E, 6, PANELS, VECTORS>(at),
+                1 => tile::<P, E, D, 1, PANELS, VECTORS>(at),
+                2 => tile::<P, E, D, 2, PANELS, VECTORS>(at),
+                3 => tile::<P, E, D, 3, PANELS, VECTORS>(at),
+                4 => tile::<P, E, D, 4, PANELS, VECTORS>(at),
+                5 => tile::<P, E, D, 5, PANELS, VECTORS>(at),
+                _ => tile::<P, E, D, 6, PANELS, VECTORS>(at),
             };
         }
         at.row += height;
@@ -119,25 +166,25 @@ struct Place<'a, E> {
 
 /// `ROWS` rows over `PANELS` panels of `VECTORS` vectors each, kept in registers throughout. Each tile is a function of
 /// its own, which the compiler's register allocation needs.
-struct Tile<'a, E, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(Place<'a, E>);
+struct Tile<'a, E, D, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(Place<'a, E>, PhantomData<D>);
 
 /// Computes a tile; returns `PANELS`, for so many panels done.
 ///
 /// # Safety
 /// The processor must have the path, and the tile lie within valid matrices.
 #[inline(always)]
-unsafe fn tile<P: Path, E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+unsafe fn tile<P: Path, E: Constants, D: Step<E>, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
     at: Place<'_, E>,
 ) -> usize {
     // SAFETY: the caller's promise.
     let s = unsafe { P::token() };
-    s.vectorize(Tile::<E, ROWS, PANELS, VECTORS>(at));
+    s.vectorize(Tile::<E, D, ROWS, PANELS, VECTORS>(at, PhantomData));
     PANELS
 }
 
 #[expect(clippy::needless_range_loop, reason = "the indices address memory as well as registers")]
-impl<E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize> WithSimd
-    for Tile<'_, E, ROWS, PANELS, VECTORS>
+impl<E: Constants, D: Step<E>, const ROWS: usize, const PANELS: usize, const VECTORS: usize> WithSimd
+    for Tile<'_, E, D, ROWS, PANELS, VECTORS>
 {
     type Output = ();
 
@@ -169,9 +216,9 @@ impl<E: Constants, const ROWS: usize, const PANELS: usize, const VECTORS: usize>
                             if ROWS > 3 {
                                 prefetch(w.wrapping_add(AHEAD * VECTORS * lanes));
                             }
-                            let w = V::load(s, w);
+                            let w = D::weights(V::load(s, w));
                             for r in 0..ROWS {
-                                chains[r][p][v] = V::splat(s, *a[r].add(k)).fma(w, chains[r][p][v]);
+                                chains[r][p][v] = D::add(s, a[r].add(k * D::DEPTHS), w, chains[r][p][v]);
                             }
                         }
                     }

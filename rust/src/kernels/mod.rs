@@ -14,6 +14,7 @@
 //! may be read and written up to the padded width. What the padding holds is arbitrary and reaches no valid element.
 
 mod accumulate;
+mod bfloat;
 mod block;
 mod constants;
 mod element;
@@ -34,6 +35,6 @@ pub use block::{Block, BlockOp, Elementwise, Operand, block_rows, scratch_len};
 pub use element::Element;
 pub use gemm::{Gemm, Term};
 pub use narrow::{Narrow, NarrowGemm, Width};
-pub use pack::{Piece, pack, packed_len};
+pub use pack::{Piece, Precision, nearest, pack, pack_pairs, packed_len};
 pub use reduce::{Broadcast, Reduce, ReduceKind};
 pub use tables::{Isa, Kernels, isa, isa_checked};

@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 
 use super::element::Element;
 use super::gemm::Term;
+use super::pack::bfloat16;
 use super::simd::V;
 use super::tables::Path;
 
@@ -82,15 +83,6 @@ impl Narrow {
         };
         self.depth * bytes
     }
-}
-
-/// The nearest bfloat16, ties to even; NaN stays one.
-fn bfloat16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    if value.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    ((u64::from(bits) + 0x7fff + u64::from(bits >> 16 & 1)) >> 16) as u16
 }
 
 /// `out[r][n] = fma(scales[n], Σ a[r][k] · weights[k][n], init[r][n])`, for the columns from `first` on.

@@ -5,8 +5,9 @@ use pulp::{Simd, WithSimd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use super::gemm::{Gemm, Term};
 use super::simd::V;
-use super::tables::Path;
+use super::tables::{Kernels, Path};
 
 /// Chains side by side: enough to hide the latency of a multiply-add on two units.
 const CHAINS: usize = 12;
@@ -66,6 +67,27 @@ pub(super) fn reads<P: Path>(bytes: usize, duration: Duration) -> f64 {
     let rounds = (1 << 22) / (4 * length) + 1;
     let trial = || (0..rounds).for_each(|_| _ = black_box(simd.vectorize(Trial(black_box(memory)))));
     (rounds * 4 * length) as f64 / best(duration, trial)
+}
+
+/// Which of two tables is quicker at a product of some rows, of operands that stay in the first-level cache.
+pub(super) fn quicker(some: &'static Kernels<f32>, other: &'static Kernels<f32>) -> &'static Kernels<f32> {
+    const ROWS: usize = 24;
+    const DEPTH: usize = 64;
+    let columns = 2 * some.panel;
+    let (left, weights, mut out) = (vec![1.0; ROWS * DEPTH], vec![0.0; columns * DEPTH], vec![0.0; ROWS * columns]);
+    let gemm = Gemm {
+        rows: ROWS,
+        columns,
+        terms: &[Term { a: left.as_ptr(), stride: DEPTH, k: DEPTH }],
+        weights: weights.as_ptr(),
+        init: core::ptr::null(),
+        init_stride: 0,
+        out: out.as_mut_ptr(),
+        out_stride: columns,
+    };
+    // SAFETY: the arrays have these shapes, weights of any precision being no more than these.
+    let seconds = |table: &Kernels<f32>| best(Duration::from_micros(200), || unsafe { (table.gemm)(black_box(&gemm)) });
+    if seconds(some) < seconds(other) { some } else { other }
 }
 
 /// Seconds of the quickest of the trials that so much time allows, at least one.

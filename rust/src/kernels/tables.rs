@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use pulp::{Scalar, Simd};
 
-use super::accumulate::{Accumulate, accumulate};
+use super::accumulate::{Accumulate, accumulate, accumulate_rounded};
+use super::bfloat;
 use super::block::{Block, block};
 use super::constants::Constants;
+use super::element::Element;
 use super::gemm::{Gemm, gemm};
 use super::narrow::{NarrowGemm, narrow};
+use super::pack::{Piece, Precision, pack, pack_pairs};
 use super::probe;
 use super::reduce::{Broadcast, Reduce, broadcast, reduce};
 use super::simd::V;
@@ -101,6 +104,8 @@ pub struct Kernels<E: 'static> {
     pub isa: Isa,
     /// Columns of a panel of packed weights: two vectors.
     pub panel: usize,
+    /// What products make of their operands, and so how weights are packed.
+    pub precision: Precision,
     /// See [`Gemm`].
     pub gemm: unsafe fn(&Gemm<'_, E>),
     /// See [`NarrowGemm`]; in float32 whatever the table's type.
@@ -117,6 +122,22 @@ pub struct Kernels<E: 'static> {
     pub multiply_adds: fn(Duration) -> f64,
     /// The most bytes a second that one thread reads of memory of so many bytes, measured in about this time.
     pub reads: fn(usize, Duration) -> f64,
+}
+
+impl<E: Element> Kernels<E> {
+    /// Writes packed weights for [`Kernels::gemm`]; `terms` holds the depth of each term, and each piece one of them.
+    ///
+    /// # Safety
+    /// As [`pack()`] and [`pack_pairs`], whichever it is.
+    pub unsafe fn pack(&self, columns: usize, terms: &[usize], pieces: &[Piece<E>], out: *mut E) {
+        // SAFETY: passed on; only float32 has tables of another precision, whose elements are of 32 bits.
+        unsafe {
+            match self.precision {
+                Precision::Full => pack(self.panel, columns, terms.iter().sum(), pieces, out),
+                Precision::Bfloat16 => pack_pairs(self.panel, columns, terms, pieces, out.cast()),
+            }
+        }
+    }
 }
 
 /// A path as a type: its `Simd` and how to get hold of it.
@@ -145,7 +166,7 @@ impl Path for ScalarPath {
 
 macro_rules! path {
     ($name:ident, $simd:ty, $isa:expr) => {
-        struct $name;
+        pub(super) struct $name;
 
         impl Path for $name {
             type Simd = $simd;
@@ -171,6 +192,7 @@ const fn table<P: Path, E: Constants>() -> Kernels<E> {
     Kernels {
         isa: P::ISA,
         panel: 2 * V::<P::Simd, E>::LANES,
+        precision: Precision::Full,
         gemm: gemm::<P, E>,
         narrow: narrow::<P>,
         accumulate: accumulate::<P, E>,
@@ -182,17 +204,27 @@ const fn table<P: Path, E: Constants>() -> Kernels<E> {
     }
 }
 
+/// The table of a path with operands of products in bfloat16.
+const fn rounding<P: Path>() -> Kernels<f32> {
+    Kernels {
+        precision: Precision::Bfloat16,
+        gemm: bfloat::gemm::<P>,
+        accumulate: accumulate_rounded::<P>,
+        ..table::<P, f32>()
+    }
+}
+
 macro_rules! tables {
-    ($name:ident, $type:ty) => {
+    ($name:ident, $type:ty, $table:ident $(, $second:ty)?) => {
         /// The table of a path, where this architecture has it. To be given out only where the processor has it too.
         pub(super) fn $name(isa: Isa) -> Option<&'static Kernels<$type>> {
-            static SCALAR: Kernels<$type> = table::<ScalarPath, $type>();
+            static SCALAR: Kernels<$type> = $table::<ScalarPath $(, $second)?>();
             #[cfg(target_arch = "x86_64")]
-            static AVX2: Kernels<$type> = table::<Avx2Path, $type>();
+            static AVX2: Kernels<$type> = $table::<Avx2Path $(, $second)?>();
             #[cfg(target_arch = "x86_64")]
-            static AVX512: Kernels<$type> = table::<Avx512Path, $type>();
+            static AVX512: Kernels<$type> = $table::<Avx512Path $(, $second)?>();
             #[cfg(target_arch = "aarch64")]
-            static NEON: Kernels<$type> = table::<NeonPath, $type>();
+            static NEON: Kernels<$type> = $table::<NeonPath $(, $second)?>();
             match isa {
                 Isa::Scalar => Some(&SCALAR),
                 #[cfg(target_arch = "x86_64")]
@@ -207,8 +239,24 @@ macro_rules! tables {
     };
 }
 
-tables!(float32, f32);
-tables!(float64, f64);
+tables!(float32, f32, table, f32);
+tables!(float64, f64, table, f64);
+tables!(rounded, f32, rounding);
+
+/// The table of a path with operands of products in bfloat16. AVX-512 has two, with and without instructions of its own,
+/// of which the quicker one is given; they have the same bits.
+pub(super) fn bfloat16(isa: Isa) -> Option<&'static Kernels<f32>> {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        static NATIVE: Kernels<f32> = Kernels { gemm: bfloat::native::gemm, ..rounding::<Avx512Path>() };
+        static CHOICE: OnceLock<Option<&'static Kernels<f32>>> = OnceLock::new();
+        let quicker = |portable: &'static Kernels<f32>| {
+            if is_x86_feature_detected!("avx512bf16") { probe::quicker(&NATIVE, portable) } else { portable }
+        };
+        return *CHOICE.get_or_init(|| rounded(isa).map(quicker));
+    }
+    rounded(isa)
+}
 
 #[cfg(test)]
 mod tests {

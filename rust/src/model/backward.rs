@@ -72,7 +72,7 @@ impl<E: Element> Model<E> {
                 }
             }
         }
-        let pass = Pass { params, stop: &stop, training: tape.training, draw: tape.draw };
+        let pass = Pass { params, kernels: tape.kernels, stop: &stop, training: tape.training, draw: tape.draw };
         let mut gradients = Memory::new(self.chain.layout.len.max(1))?;
         let mut states: Vec<Vec<E>> = vec![Vec::new(); self.chain.states.len()];
         let mut first_state = self.chain.states.len();

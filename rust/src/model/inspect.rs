@@ -21,7 +21,8 @@ impl<E: Element> Model<E> {
             (&batch, Shape { steps: input.steps, rows: input.rows, batch_first: input.batch_first });
         let (never, params) = (|| false, self.params());
         let stop = Stop::new(&never);
-        let pass = Pass { params: &params, stop: &stop, training: false, draw: Draw::default() };
+        let pass =
+            Pass { params: &params, kernels: self.kernels(), stop: &stop, training: false, draw: Draw::default() };
         let mut times = Vec::new();
         let mut width = self.input_width();
         for block in &self.chain.blocks {
@@ -59,7 +60,7 @@ impl<E: Element> Model<E> {
             "{} parameters, {}, path {:?}\n",
             self.chain.layout.slots.iter().map(|s| s.len).sum::<usize>(),
             E::NAME,
-            self.kernels.isa
+            self.whole.isa
         );
         let mut stage = |stage: &Stage<E>| {
             let plans = stage.plans(false);

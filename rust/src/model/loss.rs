@@ -126,7 +126,8 @@ impl<E: Element> Model<E> {
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
         let params = self.params();
-        let pass = Pass { params: &params, stop: &stop, training: false, draw: Draw::default() };
+        let pass =
+            Pass { params: &params, kernels: self.kernels(), stop: &stop, training: false, draw: Draw::default() };
         let tape = self.run(&params, input, state, options, Some(None), None)?;
         let (value, total, dy) =
             self.loss_of(&pass, &tape.y, target, tape.output_batch(), &tape.output_shape(), true)?;
@@ -149,7 +150,8 @@ impl<E: Element> Model<E> {
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
         let params = self.params();
-        let pass = Pass { params: &params, stop: &stop, training: false, draw: Draw::default() };
+        let pass =
+            Pass { params: &params, kernels: self.kernels(), stop: &stop, training: false, draw: Draw::default() };
         let tape = self.run(&params, input, state, options, None, None)?;
         let (value, total, _) =
             self.loss_of(&pass, &tape.y, target, tape.output_batch(), &tape.output_shape(), false)?;

@@ -17,8 +17,9 @@ pub use run::{Output, Tape};
 
 use crate::engine::{Arenas, Params, Stage, num_threads};
 use crate::error::{Error, Result};
-use crate::kernels::{self, Element, Isa, Kernels};
+use crate::kernels::{self, Element, Isa, Kernels, Precision};
 use crate::layers::{Chain, InputKind, Spec, build};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ pub struct Model<E: Element> {
     pub chain: Chain<E>,
     params: RwLock<Params<E>>,
     frozen: RwLock<Vec<bool>>,
-    kernels: &'static Kernels<E>,
+    whole: &'static Kernels<E>,
+    rounding: AtomicBool,
     arenas: Arenas<E>,
     losses: Mutex<Vec<(String, Arc<Stage<E>>)>>,
 }
@@ -58,7 +60,8 @@ impl<E: Element> Model<E> {
             E::kernels(isa).ok_or_else(|| Error::Unsupported(format!("expected a processor with {isa:?}")))?;
         let params = RwLock::new(Params::new(&chain.layout, seed)?);
         let frozen = RwLock::new(vec![false; chain.layout.slots.len()]);
-        Ok(Self { spec, chain, params, frozen, kernels, arenas: Arenas::default(), losses: Mutex::default() })
+        let (rounding, arenas, losses) = Default::default();
+        Ok(Self { spec, chain, params, frozen, whole: kernels, rounding, arenas, losses })
     }
 
     /// The parameters, to read. Holding this makes updates wait.
@@ -102,9 +105,29 @@ impl<E: Element> Model<E> {
         Ok(count)
     }
 
-    /// The SIMD path in use.
+    /// What calls make of the operands of their products.
+    pub fn precision(&self) -> Precision {
+        if self.rounding.load(Ordering::Relaxed) { Precision::Bfloat16 } else { Precision::Full }
+    }
+
+    /// Sets it for the calls that begin from now on; [`Error::Dtype`] where the model's type has none such. A backward
+    /// pass has that of its tape.
+    pub fn set_precision(&self, precision: Precision) -> Result<()> {
+        if E::kernels_of(self.whole.isa, precision).is_none() {
+            return Err(Error::dtype("precision", "a float32 model for bfloat16", E::NAME));
+        }
+        self.rounding.store(precision == Precision::Bfloat16, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The SIMD path in use, with the kernels of the model's precision.
     pub fn kernels(&self) -> &'static Kernels<E> {
-        self.kernels
+        E::kernels_of(self.whole.isa, self.precision()).unwrap_or(self.whole)
+    }
+
+    /// The same with products in the model's own type.
+    pub(crate) fn whole_kernels(&self) -> &'static Kernels<E> {
+        self.whole
     }
 
     /// How many workers a call is worth.

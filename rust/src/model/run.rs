@@ -5,7 +5,7 @@ use super::input::{Input, Options, Sequence, Shape, add, for_last, for_valid};
 use super::{Model, scan};
 use crate::engine::{Arenas, Batch, Call, Carry, Draw, Params, Recording, Sink, Stage, Stop, View, What, zeros};
 use crate::error::{Error, Result};
-use crate::kernels::Element;
+use crate::kernels::{Element, Kernels};
 use crate::layers::{Block, Skip};
 
 /// What a forward call returns.
@@ -20,6 +20,7 @@ pub struct Output<E> {
 /// What a recorded call kept.
 pub struct Tape<E: Element> {
     pub(super) version: u64,
+    pub(super) kernels: &'static Kernels<E>,
     pub(super) batch: Batch,
     pub(super) last: Option<Batch>,
     pub(super) training: bool,
@@ -57,6 +58,7 @@ unsafe impl<E: Element> Sync for Tape<E> {}
 /// What remains fixed over the blocks of a call.
 pub(super) struct Pass<'a, E: Element> {
     pub(super) params: &'a Params<E>,
+    pub(super) kernels: &'static Kernels<E>,
     pub(super) stop: &'a Stop<'a>,
     pub(super) training: bool,
     pub(super) draw: Draw,
@@ -126,7 +128,7 @@ impl<E: Element> Model<E> {
             stages,
             layout: &self.chain.layout,
             params: pass.params,
-            kernels: self.kernels,
+            kernels: pass.kernels,
             batch,
             training: pass.training,
             draw: pass.draw,
@@ -151,9 +153,11 @@ impl<E: Element> Model<E> {
         let sequence = self.sequence(input, &batch)?;
         let never = || false;
         let stop = Stop::new(options.interrupt.unwrap_or(&never));
-        let pass = Pass { params, stop: &stop, training: options.training, draw: options.draw };
+        let kernels = self.kernels();
+        let pass = Pass { params, kernels, stop: &stop, training: options.training, draw: options.draw };
         let mut tape = Tape {
             version: params.version,
+            kernels,
             measurements: (!options.training).then_some(params.measurements),
             batch,
             last: None,

@@ -4,10 +4,14 @@ use super::Model;
 use crate::error::{Error, Result};
 use crate::file::{self, Container, Tensor};
 use crate::graph::{self, Graph};
-use crate::kernels::{self, Element};
+use crate::kernels::{self, Element, Precision};
 use crate::layers::{Spec, build};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+
+/// The key of a precision other than the parameters' own.
+const PRECISION: &str = "model.precision";
+const BFLOAT16: &str = "bfloat16";
 
 impl<E: Element> Model<E> {
     /// The model as the bytes of a file, with `extra` metadata of the caller's.
@@ -28,6 +32,9 @@ impl<E: Element> Model<E> {
         metadata.insert("model.dtype".into(), E::NAME.into());
         metadata.insert("model.graphs".into(), serde_json::Value::from(graphs).to_string());
         metadata.insert("model.frozen".into(), serde_json::json!(frozen).to_string());
+        if self.precision() == Precision::Bfloat16 {
+            metadata.insert(PRECISION.into(), BFLOAT16.into());
+        }
         let tensors = self.chain.layout.slots.iter().map(|slot| {
             let values = &params.memory.slice()[slot.offset..slot.offset + slot.len];
             Ok((slot.name.clone(), Tensor::new(&slot.shape, values)?))
@@ -38,6 +45,11 @@ impl<E: Element> Model<E> {
     /// A model from the bytes of a file, and the caller's metadata. Runs no code; checks everything.
     pub fn from_container(container: Container<'_>, allow_nonfinite: bool) -> Result<(Self, BTreeMap<String, String>)> {
         let mut metadata = container.metadata;
+        let precision = match metadata.remove(PRECISION) {
+            None => Precision::Full,
+            Some(name) if name == BFLOAT16 => Precision::Bfloat16,
+            Some(name) => return Err(Error::file(PRECISION, BFLOAT16, name)),
+        };
         let mut take = |key: &str| {
             metadata.remove(key).ok_or_else(|| Error::File(format!("expected metadata '{key}' of a model, got none")))
         };
@@ -69,6 +81,7 @@ impl<E: Element> Model<E> {
             return Err(Error::File(format!("expected tensors {expected:?}, got {given:?}")));
         }
         let model = Self::with_chain(spec, chain, 0, kernels::isa_checked().map_err(Error::Value)?).map_err(as_file)?;
+        model.set_precision(precision).map_err(as_file)?;
         {
             let mut params = model.params_mut();
             for slot in &model.chain.layout.slots {

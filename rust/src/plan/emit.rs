@@ -147,7 +147,8 @@ impl Layout {
             }
             k0 += k;
         }
-        packs.push(Pack { columns, depth: k0, pieces });
+        let depths = terms.iter().map(|term: &GemmTerm| term.k).collect();
+        packs.push(Pack { columns, depths, pieces });
         list.push(Instruction::Gemm { terms, start, out, pack: packs.len() - 1, nodes: members.to_vec() });
         Ok(())
     }

@@ -111,8 +111,8 @@ pub struct PackPiece {
 pub struct Pack {
     /// Columns, padded.
     pub columns: usize,
-    /// Length of the reduction.
-    pub depth: usize,
+    /// Length of the reduction, by term.
+    pub depths: Vec<usize>,
     /// What it is made of.
     pub pieces: Vec<PackPiece>,
 }

@@ -11,6 +11,7 @@ use super::work::work;
 use crate::engine::{Draw, Slot};
 use crate::error::{Error, Result};
 use crate::file::{self, Container};
+use crate::kernels::Precision;
 use crate::layers::{InputKind, Spec};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -57,6 +58,24 @@ impl Model {
     #[getter]
     fn dtype(&self) -> &'static str {
         typed!(&self.inner, model => name(model))
+    }
+
+    #[getter]
+    fn precision(&self) -> &'static str {
+        match typed!(&self.inner, model => model.precision()) {
+            Precision::Full => "full",
+            Precision::Bfloat16 => "bfloat16",
+        }
+    }
+
+    #[setter]
+    fn set_precision(&self, name: &str) -> PyResult<()> {
+        let precision = match name {
+            "full" => Precision::Full,
+            "bfloat16" => Precision::Bfloat16,
+            _ => return Err(Error::value("precision", "\"full\" or \"bfloat16\"", name).into()),
+        };
+        Ok(typed!(&self.inner, model => model.set_precision(precision))?)
     }
 
     #[getter]
