@@ -26,6 +26,9 @@ class Case:
     limit: float | None = None
     against: str | None = None
     """What the peer is called where it is rnnrs itself."""
+    tolerance: float = 1e-3
+    """Largest difference allowed between two results, relative in the Euclidean norm of each array. (A ReLU may fall to
+    the other side of its corner by a rounding, and change single elements by more.)"""
 
     @property
     def our_kind(self) -> str:
@@ -183,6 +186,26 @@ def _streams() -> list[Case]:
     ]
 
 
+def _rounded() -> list[Case]:
+    """Products of bfloat16 numbers, with sums in float32."""
+    return [
+        Case(
+            f"{kind}-bfloat16{'' if peer == 'torch' else '-float32'}-{shape}",
+            f"{about}, operands of products in bfloat16, against {other}",
+            f"{kind}_bfloat16" if peer == "torch" else kind,
+            Problem("lstm", *_SHAPES[shape]),
+            (peer,),
+            ours=f"{kind}_bfloat16",
+            goals=((peer, goal),),
+            against=None if peer == "torch" else other,
+            tolerance=0.05,
+        )
+        for kind, about in (("train", "training"), ("forward", "forward only"))
+        for shape in ("h512", "h1024")
+        for peer, goal, other in (("torch", 1.1, "PyTorch with everything in bfloat16"), ("rnnrs", 1.6, "float32"))
+    ]
+
+
 def _scaling() -> list[Case]:
     long = Problem("lstm", 4, 32, 1, 1000)
     return [
@@ -254,4 +277,4 @@ def _own() -> list[Case]:
     ]
 
 
-CASES = (*_training(), *_forward(), *_loops(), *_ragged(), *_streams(), *_scaling(), *_own())
+CASES = (*_training(), *_forward(), *_loops(), *_ragged(), *_streams(), *_rounded(), *_scaling(), *_own())

@@ -16,10 +16,6 @@ from rnnrs import _core as rnnrs_core
 from .cases import Case
 from .problem import Array, Contender
 
-TOLERANCE = 1e-3
-"""Largest difference allowed between two results, relative in the Euclidean norm of each array. (A ReLU may fall to the
-other side of its corner by a rounding, and change single elements by more.)"""
-
 _SECONDS = 4.0
 _REPEATS = (7, 100)
 _PAUSE = 0.05
@@ -71,7 +67,7 @@ def measure(case: Case, peer: str, threads: int) -> Measurement:
     b: Contender = getattr(other, case.kind)(case.problem)
     a.run()
     b.run()
-    difference = compare(a.results(), b.results())
+    difference = compare(a.results(), b.results(), case.tolerance)
     ours, theirs = in_turns(a.run, b.run)
     ours, theirs = [t * a.scale for t in ours], [t * b.scale for t in theirs]
     shares = share(case, threads, min(ours))
@@ -91,15 +87,15 @@ def share(case: Case, threads: int, seconds: float) -> tuple[float | None, float
     return passes * problem.products / seconds / (threads * multiply_adds), None
 
 
-def compare(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
-    """The largest difference, relative in the norm of each array; AssertionError above TOLERANCE."""
+def compare(ours: dict[str, Array], theirs: dict[str, Array], tolerance: float) -> float:
+    """The largest difference, relative in the norm of each array; AssertionError above `tolerance`."""
     assert ours.keys() == theirs.keys(), f"results of other names: {sorted(ours)} and {sorted(theirs)}"
     worst = 0.0
     for name, a in ours.items():
         b = theirs[name]
         assert a.shape == b.shape, f"{name}: shape {a.shape} beside {b.shape}"
         worst = max(worst, float(np.linalg.norm(a - b) / np.linalg.norm(b)))
-        assert worst <= TOLERANCE, f"{name}: results differ by {worst:.1e} of their norm"
+        assert worst <= tolerance, f"{name}: results differ by {worst:.1e} of their norm"
     return worst
 
 

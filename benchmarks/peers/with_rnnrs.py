@@ -48,8 +48,11 @@ def _layer(problem: Problem, **options: Any) -> rnnrs.Recurrent:
     return layer
 
 
-def train(problem: Problem, checkpoint: int | None = None, **options: Any) -> Contender:
+def train(
+    problem: Problem, checkpoint: int | None = None, precision: Literal["full", "bfloat16"] = "full", **options: Any
+) -> Contender:
     layer, last = _layer(problem, **options), {}
+    layer.precision = precision
 
     def run() -> None:
         last["tape"] = tape = layer.record(problem.x, lengths=problem.lengths, checkpoint=checkpoint)
@@ -60,6 +63,11 @@ def train(problem: Problem, checkpoint: int | None = None, **options: Any) -> Co
         return {"y": last["tape"].y, "dx": last["grads"].x, **{name: params[name] for name in problem.weights}}
 
     return Contender(run, results)
+
+
+def train_bfloat16(problem: Problem) -> Contender:
+    """With products of bfloat16 numbers."""
+    return train(problem, precision="bfloat16")
 
 
 def train_alone(problem: Problem) -> Contender:
@@ -129,8 +137,14 @@ def train_own(problem: Problem) -> Contender:
     return Contender(run, results)
 
 
-def forward(problem: Problem) -> Contender:
+def forward_bfloat16(problem: Problem) -> Contender:
+    """With products of bfloat16 numbers."""
+    return forward(problem, "bfloat16")
+
+
+def forward(problem: Problem, precision: Literal["full", "bfloat16"] = "full") -> Contender:
     layer, last = _layer(problem), {}
+    layer.precision = precision
 
     def run() -> None:
         last["y"], last["states"] = layer(problem.x)

@@ -16,22 +16,32 @@ def setup(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _layer(problem: Problem) -> torch.nn.RNNBase:
+def _layer(problem: Problem, dtype: torch.dtype = torch.float32) -> torch.nn.RNNBase:
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[problem.cell]
     layer: torch.nn.RNNBase = kind(problem.inputs, problem.hidden, problem.layers)
     layer.load_state_dict({name: torch.from_numpy(value) for name, value in problem.weights.items()})
-    return layer
+    return layer.to(dtype)
 
 
 def _gradients(parameters: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> dict[str, Array]:
-    grads = {name: p.grad.numpy() for name, p in parameters.items() if p.grad is not None}
+    grads = {name: p.grad.float().numpy() for name, p in parameters.items() if p.grad is not None}
     assert x.grad is not None
-    return {"y": y.detach().numpy(), "dx": x.grad.numpy(), **grads}
+    return {"y": y.detach().float().numpy(), "dx": x.grad.float().numpy(), **grads}
 
 
-def train(problem: Problem) -> Contender:
-    layer, last = _layer(problem), {}
-    x, dy = torch.from_numpy(problem.x).requires_grad_(), torch.from_numpy(problem.dy)
+def train_bfloat16(problem: Problem) -> Contender:
+    """With everything in bfloat16."""
+    return train(problem, torch.bfloat16)
+
+
+def forward_bfloat16(problem: Problem) -> Contender:
+    """With everything in bfloat16."""
+    return forward(problem, torch.bfloat16)
+
+
+def train(problem: Problem, dtype: torch.dtype = torch.float32) -> Contender:
+    layer, last = _layer(problem, dtype), {}
+    x, dy = torch.from_numpy(problem.x).to(dtype).requires_grad_(), torch.from_numpy(problem.dy).to(dtype)
     lengths = None if problem.lengths is None else torch.from_numpy(problem.lengths)
 
     def run() -> None:
@@ -89,9 +99,9 @@ def train_loop(problem: Problem) -> Contender:
     return Contender(run, lambda: _gradients(w, x, last["y"]))
 
 
-def forward(problem: Problem) -> Contender:
-    layer, last = _layer(problem).eval(), {}
-    x = torch.from_numpy(problem.x)
+def forward(problem: Problem, dtype: torch.dtype = torch.float32) -> Contender:
+    layer, last = _layer(problem, dtype).eval(), {}
+    x = torch.from_numpy(problem.x).to(dtype)
 
     def run() -> None:
         with torch.inference_mode():
@@ -99,7 +109,10 @@ def forward(problem: Problem) -> Contender:
 
     def results() -> dict[str, Array]:
         states = last["states"] if problem.states > 1 else (last["states"],)
-        return {"y": last["y"].numpy(), **{f"state{k}": state[0].numpy() for k, state in enumerate(states)}}
+        return {
+            "y": last["y"].float().numpy(),
+            **{f"state{k}": state[0].float().numpy() for k, state in enumerate(states)},
+        }
 
     return Contender(run, results)
 
