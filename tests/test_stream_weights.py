@@ -36,8 +36,10 @@ def test_several_tokens_are_as_many_single_ones():
     tokens = np.array([0, 6, 3, 3, 1])
     one, several = model.stream(), model.stream()
     assert_same_bits(several.steps(tokens), np.stack([one.step(int(token)) for token in tokens]), "steps")
+    before = np.asarray(several.state)
     with pytest.raises(rnnrs.InvalidValueError, match="tokens 0 to 6"):
-        several.steps([1, 7])
+        several.steps([1] * 300_000 + [7])
+    assert_same_bits(np.asarray(several.state), before, "state after an error")
     with pytest.raises(rnnrs.ShapeError, match=r"\(steps,\) or \(steps, 1\)"):
         several.steps(np.zeros((2, 2), int))
 

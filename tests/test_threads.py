@@ -238,11 +238,15 @@ model, x = long_work()
 before = model.state_dict()
 rnnrs.set_num_threads(2)
 tape = model.record(x[:6000], training=False) if what == "backward" else None
+stream = model.stream(x.shape[1])
+stream.steps(x[:7])
+state = np.array(stream.state)
 calls = {
     "forward": lambda: model(x),
     "record": lambda: model.record(x[:12000]),
     "backward": lambda: tape.backward(np.ones_like(tape.y)),
     "states": lambda: model.states(x[:12000]),
+    "steps": lambda: stream.steps(x),
     "value_and_grad": lambda: model.value_and_grad(x[:12000], np.zeros((12000, 8, 256), np.float32), loss="mse"),
 }
 print("ready", flush=True)
@@ -255,12 +259,13 @@ for name, value in model.state_dict().items():
     assert (value == before[name]).all()
 short, again = model(x[:50])[0], model(x[:50])[0]
 assert np.isfinite(short).all() and (short == again).all()
+assert (np.array(stream.state) == state).all()
 print("as before")
 """
 
 
 @posix
-@pytest.mark.parametrize("what", ["forward", "record", "backward", "states", "value_and_grad"])
+@pytest.mark.parametrize("what", ["forward", "record", "backward", "states", "steps", "value_and_grad"])
 def test_ctrl_c_stops_a_long_call_within_half_a_second(what, tmp_path):
     path = tmp_path / "work.py"
     path.write_text(INTERRUPTED)

@@ -10,10 +10,14 @@ use crate::layers::InputKind;
 use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Multiply-adds of a step from which on the GIL is released: some tens of microseconds.
 const LONG: usize = 1_000_000;
+
+/// Multiply-adds between two looks for Ctrl-C: some milliseconds.
+const PATIENCE: usize = 30_000_000;
 
 /// A model that takes one step a call and keeps its state between calls.
 #[pyclass(frozen, module = "rnnrs._core")]
@@ -26,7 +30,8 @@ pub(super) struct Held<E: Float> {
     model: Arc<crate::Model<E>>,
     stream: Mutex<crate::Stream<E>>,
     batch: usize,
-    long: bool,
+    /// Multiply-adds of a step.
+    work: usize,
 }
 
 impl Stream {
@@ -45,8 +50,8 @@ impl Stream {
             _ => return Err(Error::value("weights", "full, bfloat16 or int8", format!("{weights:?}")).into()),
         };
         let stream = Mutex::new(work(py, |_| crate::Stream::with_weights(model.clone(), batch, narrow))?);
-        let long = model.chain.layout.len.saturating_mul(batch) >= LONG;
-        Ok(Self { inner: same(Held { model: model.clone(), stream, batch, long }) })
+        let work = model.chain.layout.len.saturating_mul(batch);
+        Ok(Self { inner: same(Held { model: model.clone(), stream, batch, work }) })
     }
 }
 
@@ -111,14 +116,14 @@ impl<E: Float> Held<E> {
                     ref shape => return Err(self.misshapen(&width.to_string(), shape)),
                 };
                 let x = array.data();
-                self.output(py, None, rows, |stream, y| stream.step_float(x, y))
+                self.output(py, rows, |stream, y| stream.step_float(x, y))
             }
             InputKind::Tokens(_) if x.is_instance_of::<PyInt>() => {
                 if self.batch != 1 {
                     return Err(self.misshapen("", &[]));
                 }
                 let token = x.extract::<i64>().map_err(|_| Error::value("x_t", "a token", x))?;
-                self.output(py, None, None, |stream, y| stream.step_tokens(&[token], y))
+                self.output(py, None, |stream, y| stream.step_tokens(&[token], y))
             }
             InputKind::Tokens(_) => {
                 let array = Array::<i64>::read("x_t", x)?;
@@ -126,7 +131,7 @@ impl<E: Float> Held<E> {
                     return Err(self.misshapen("", array.shape()));
                 }
                 let x = array.data();
-                self.output(py, None, Some(self.batch), |stream, y| stream.step_tokens(x, y))
+                self.output(py, Some(self.batch), |stream, y| stream.step_tokens(x, y))
             }
         }
     }
@@ -141,7 +146,10 @@ impl<E: Float> Held<E> {
                     ref shape => return Err(self.misshapen_steps(&format!(", {width}"), shape)),
                 };
                 let x = array.data();
-                self.output(py, Some(steps), rows, |stream, y| stream.step_float(x, y))
+                let each = self.batch * width;
+                self.outputs(py, steps, rows, |stream, range, y| {
+                    stream.step_float(&x[range.start * each..range.end * each], y)
+                })
             }
             InputKind::Tokens(_) => {
                 let array = Array::<i64>::read("x", x)?;
@@ -151,36 +159,72 @@ impl<E: Float> Held<E> {
                     ref shape => return Err(self.misshapen_steps("", shape)),
                 };
                 let x = array.data();
-                self.output(py, Some(steps), rows, |stream, y| stream.step_tokens(x, y))
+                let each = self.batch;
+                self.outputs(py, steps, rows, |stream, range, y| {
+                    stream.step_tokens(&x[range.start * each..range.end * each], y)
+                })
             }
         }
     }
 
-    /// A new array (steps, rows, width), without the axes that are not there, filled by `step`.
+    /// A new array (rows, width), or (width,), filled by a step.
     fn output<'py>(
         &self,
         py: Python<'py>,
-        steps: Option<usize>,
         rows: Option<usize>,
         step: impl FnOnce(&mut crate::Stream<E>, &mut [E]) -> Result<()> + Send,
     ) -> PyResult<Bound<'py, PyAny>> {
         let width = self.model.chain.output;
         // A step can take less than a microsecond, so its shape is not put together in memory.
-        let y = match (steps, rows) {
-            (None, None) => PyArrayDyn::<E>::zeros(py, &[width][..], false),
-            (None, Some(rows)) => PyArrayDyn::<E>::zeros(py, &[rows, width][..], false),
-            (Some(steps), None) => PyArrayDyn::<E>::zeros(py, &[steps, width][..], false),
-            (Some(steps), Some(rows)) => PyArrayDyn::<E>::zeros(py, &[steps, rows, width][..], false),
+        let y = match rows {
+            None => PyArrayDyn::<E>::zeros(py, &[width][..], false),
+            Some(rows) => PyArrayDyn::<E>::zeros(py, &[rows, width][..], false),
         };
         // SAFETY: the array has just been made; nobody else knows it.
         let elements = unsafe { y.as_slice_mut() }.expect("a new array is contiguous");
         let mut stream = self.lock()?;
         let stream = &mut *stream;
-        if self.long || steps.is_some() {
+        if self.work >= LONG {
             work(py, |_| step(stream, elements))?
         } else {
             quick(|| step(stream, elements))?
         }
+        Ok(y.into_any())
+    }
+
+    /// A new array (steps, rows, width), or (steps, width), filled by some steps at a time; after an error, Ctrl-C
+    /// included, the states are what they were.
+    fn outputs<'py>(
+        &self,
+        py: Python<'py>,
+        steps: usize,
+        rows: Option<usize>,
+        run: impl Fn(&mut crate::Stream<E>, Range<usize>, &mut [E]) -> Result<()> + Sync,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shape: Vec<usize> = [steps].into_iter().chain(rows).chain([self.model.chain.output]).collect();
+        let y = PyArrayDyn::<E>::zeros(py, &shape[..], false);
+        // SAFETY: as above.
+        let elements = unsafe { y.as_slice_mut() }.expect("a new array is contiguous");
+        let each = self.batch * self.model.chain.output;
+        let patience = (PATIENCE / self.work.max(1)).max(1);
+        let mut stream = self.lock()?;
+        let stream = &mut *stream;
+        work(py, |interrupt| {
+            let before = stream.states();
+            let mut all = || {
+                for (from, part) in (0..steps).step_by(patience).zip(elements.chunks_mut(patience * each)) {
+                    if from > 0 && interrupt() {
+                        return Err(Error::Interrupted);
+                    }
+                    run(stream, from..from + part.len() / each, part)?;
+                }
+                Ok(())
+            };
+            all().or_else(|error| {
+                stream.set_states(&before.iter().map(|state| &state[..]).collect::<Vec<_>>())?;
+                Err(error)
+            })
+        })?;
         Ok(y.into_any())
     }
 
