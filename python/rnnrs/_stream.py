@@ -51,8 +51,8 @@ class Stream:
             x: (T, F), or (T, B, F); for a model of tokens (T,), or (T, B).
 
         Returns:
-            (T, H), or (T, B, H): without a batch axis where x has none. After an error, Ctrl-C included, the state is what
-            it was before the call.
+            (T, H), or (T, B, H): without a batch axis where x has none. After an error, Ctrl-C included, the state is
+            what it was before the call.
         """
         read = _arrays.integers(x, "x") if self._tokens else _arrays.floats(x, self._model.dtype, "x")
         return self._native.steps(read)
