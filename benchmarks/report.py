@@ -90,6 +90,8 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
         "",
         package,
         "",
+        _summary(measurements),
+        "",
         "| case | network | threads | rnnrs | against | its time | ratio | goal | share |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
@@ -101,6 +103,13 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
     path = DOCS / "benchmarks.md"
     path.write_text("\n".join(text), encoding="utf-8")
     return path
+
+
+def _summary(measurements: Sequence[Measurement]) -> str:
+    """How many rows miss what is aimed at."""
+    verdicts = [reached(m) for m in measurements]
+    aimed, missed = len(verdicts) - verdicts.count(None), verdicts.count(False)
+    return f"{missed} of the {aimed} rows with a goal miss it; [performance.md](performance.md) says why."
 
 
 def _kinds() -> dict[str, list[str]]:
