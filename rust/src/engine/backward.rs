@@ -2,8 +2,9 @@
 
 use super::carry::Carry;
 use super::frame::{self, Bound, Home, Rule};
+use super::lane::{Lane, chunk_steps, enter, leave};
 use super::memory::Memory;
-use super::pipeline::{Call, Lane, Recording, chunk_steps, copy_carry, enter, leave};
+use super::pipeline::{Call, Recording, copy_carry};
 use super::rows::Rows;
 use super::run::Runner;
 use super::stage::{Ready, ReversePlan, Which, Wire, scratch_len};

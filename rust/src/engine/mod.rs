@@ -3,6 +3,7 @@
 mod backward;
 mod carry;
 mod frame;
+mod lane;
 mod memory;
 mod params;
 mod pipeline;

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::{Init, Param};
 use crate::kernels::Element;
 use crate::random;
+use std::ops::Range;
 
 /// What a parameter is called, its shape, how it starts, and where it lies.
 #[derive(Clone, Debug)]
@@ -34,7 +35,19 @@ pub struct Layout {
     pub len: usize,
 }
 
+impl Slot {
+    /// Where its elements lie in the block.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len
+    }
+}
+
 impl Layout {
+    /// Where the elements of each parameter lie.
+    pub fn ranges(&self) -> Vec<Range<usize>> {
+        self.slots.iter().map(Slot::range).collect()
+    }
+
     /// Adds a parameter under this name; returns its index.
     pub fn push(&mut self, name: String, param: &Param) -> usize {
         let Param { shape, init, bound, .. } = param.clone();
@@ -72,7 +85,7 @@ impl<E: Element> Params<E> {
     pub fn new(layout: &Layout, seed: u64) -> Result<Self> {
         let mut memory = Memory::new(layout.len.max(1))?;
         for slot in &layout.slots {
-            let values = &mut memory.slice_mut()[slot.offset..slot.offset + slot.len];
+            let values = &mut memory.slice_mut()[slot.range()];
             let key = random::key(seed, &slot.name, 0);
             match slot.init {
                 Init::Uniform(bound) => random::fill_uniform(key, -bound, bound, values),

@@ -41,22 +41,14 @@ struct Prepared<E: Element> {
 /// An instruction with its addresses.
 enum Job<E> {
     Gemm {
-        terms: Vec<Term<E>>,
+        at: Addresses<E>,
         columns: usize,
         weights: *const E,
-        init: *const E,
-        init_stride: usize,
-        out: *mut E,
-        out_stride: usize,
     },
     /// A product with narrow weights; `E` is float32.
     Narrow {
-        terms: Vec<Term<f32>>,
+        at: Addresses<f32>,
         weights: Narrow,
-        init: *const f32,
-        init_stride: usize,
-        out: *mut f32,
-        out_stride: usize,
     },
     Block {
         width: usize,
@@ -66,6 +58,24 @@ enum Job<E> {
     },
     /// A row operation, run from the plan: which list, which instruction.
     Row(usize, usize),
+}
+
+/// Where a product reads and writes, besides weights.
+struct Addresses<E> {
+    terms: Vec<Term<E>>,
+    init: *const E,
+    init_stride: usize,
+    out: *mut E,
+    out_stride: usize,
+}
+
+impl<E> Addresses<E> {
+    /// The same as addresses of another type.
+    fn cast<T>(self) -> Addresses<T> {
+        let Self { terms, init, init_stride, out, out_stride } = self;
+        let terms = terms.into_iter().map(|t| Term { a: t.a.cast(), stride: t.stride, k: t.k }).collect();
+        Addresses { terms, init: init.cast(), init_stride, out: out.cast(), out_stride }
+    }
 }
 
 fn lists(plan: &Plan) -> [&[Instruction]; 3] {
@@ -120,32 +130,24 @@ impl<E: Element> Stepper<E> {
                                 Start::Zero => (std::ptr::null(), 0),
                                 Start::At(place) => (address(*place).cast_const(), stride(*place)),
                             };
-                            let terms =
-                                terms.iter().map(|t| Term { a: address(t.place), stride: stride(t.place), k: t.k });
-                            let (out, out_stride) = (address(*out), stride(*out));
+                            let terms = terms
+                                .iter()
+                                .map(|t| Term { a: address(t.place).cast_const(), stride: stride(t.place), k: t.k })
+                                .collect();
+                            let at =
+                                Addresses { terms, init, init_stride, out: address(*out), out_stride: stride(*out) };
                             let pack_of = &plan.packs[*pack];
                             let (columns, depth) = (pack_of.columns, pack_of.depths.iter().sum());
                             let weights = ready.packs[*pack];
                             match narrow {
-                                None => {
-                                    let terms = terms.collect();
-                                    Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride }
-                                }
+                                None => Job::Gemm { at, columns, weights },
                                 Some(width) => {
                                     let length = packed_len(kernels.panel, columns, depth);
                                     // SAFETY: the pack holds so many elements, which stay as they are while the model's
                                     // parameters are locked.
                                     let packed = unsafe { std::slice::from_raw_parts(weights, length) };
-                                    Job::Narrow {
-                                        terms: terms
-                                            .map(|t| Term { a: t.a.cast(), stride: t.stride, k: t.k })
-                                            .collect(),
-                                        weights: Narrow::new(width, kernels.panel, columns, depth, packed),
-                                        init: init.cast(),
-                                        init_stride,
-                                        out: out.cast(),
-                                        out_stride,
-                                    }
+                                    let weights = Narrow::new(width, kernels.panel, columns, depth, packed);
+                                    Job::Narrow { at: at.cast(), weights }
                                 }
                             }
                         }
@@ -233,30 +235,16 @@ impl<E: Element> Stepper<E> {
                 // SAFETY: `new` bound every address to memory of `rows` rows that this stepper alone uses.
                 unsafe {
                     match job {
-                        Job::Gemm { terms, columns, weights, init, init_stride, out, out_stride } => {
-                            let gemm = Gemm {
-                                rows,
-                                columns: *columns,
-                                terms,
-                                weights: *weights,
-                                init: *init,
-                                init_stride: *init_stride,
-                                out: *out,
-                                out_stride: *out_stride,
-                            };
+                        Job::Gemm { at, columns, weights } => {
+                            let &Addresses { ref terms, init, init_stride, out, out_stride } = at;
+                            let (columns, weights) = (*columns, *weights);
+                            let gemm = Gemm { rows, columns, terms, weights, init, init_stride, out, out_stride };
                             shared::gemm(self.kernels, &gemm);
                         }
-                        Job::Narrow { terms, weights, init, init_stride, out, out_stride } => {
-                            let gemm = NarrowGemm {
-                                rows,
-                                columns: (0, weights.columns()),
-                                terms,
-                                weights,
-                                init: *init,
-                                init_stride: *init_stride,
-                                out: *out,
-                                out_stride: *out_stride,
-                            };
+                        Job::Narrow { at, weights } => {
+                            let &Addresses { ref terms, init, init_stride, out, out_stride } = at;
+                            let columns = (0, weights.columns());
+                            let gemm = NarrowGemm { rows, columns, terms, weights, init, init_stride, out, out_stride };
                             shared::narrow(self.kernels, &gemm);
                         }
                         Job::Block { width, ops, operands, temporaries } => {

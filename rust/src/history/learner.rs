@@ -156,9 +156,7 @@ impl<E: Element> Piece<'_, E> {
         dy.iter_mut().for_each(|d| *d = *d * scale);
         let mut gradients = model.backward(&tape, &dy, None, false, None)?;
         if let Some(limit) = training.clip_norm {
-            let ranges: Vec<_> =
-                model.chain.layout.slots.iter().map(|slot| slot.offset..slot.offset + slot.len).collect();
-            clip::clip_norm(gradients.params.slice_mut(), &ranges, limit)?;
+            clip::clip_norm(gradients.params.slice_mut(), &model.chain.layout.ranges(), limit)?;
         }
         model.update(optimizer, gradients.params.slice(), training.lr)?;
         Ok((total, tape.states))

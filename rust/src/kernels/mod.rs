@@ -17,6 +17,7 @@ mod accumulate;
 mod bfloat;
 mod block;
 mod constants;
+mod copies;
 mod element;
 mod gemm;
 mod math;

@@ -63,8 +63,7 @@ impl Moments {
 impl<E: Element> Model<E> {
     /// Where a layer's parameter `which` lies: weight, bias, running mean, running variance.
     fn norm_range(&self, norm: &BatchNorm<E>, which: usize) -> Range<usize> {
-        let slot = &self.chain.layout.slots[norm.stage.params[which]];
-        slot.offset..slot.offset + slot.len
+        self.chain.layout.slots[norm.stage.params[which]].range()
     }
 
     /// y = weight · (x − mean) / √(variance + ε) + bias at valid steps, with the statistics of the batch.

@@ -36,7 +36,7 @@ impl<E: Element> Model<E> {
             metadata.insert(PRECISION.into(), BFLOAT16.into());
         }
         let tensors = self.chain.layout.slots.iter().map(|slot| {
-            let values = &params.memory.slice()[slot.offset..slot.offset + slot.len];
+            let values = &params.memory.slice()[slot.range()];
             Ok((slot.name.clone(), Tensor::new(&slot.shape, values)?))
         });
         Container { metadata, tensors: tensors.collect::<Result<_>>()? }.to_bytes()
@@ -94,7 +94,7 @@ impl<E: Element> Model<E> {
                         bad.to_f64()
                     )));
                 }
-                params.memory.slice_mut()[slot.offset..slot.offset + slot.len].copy_from_slice(&values);
+                params.memory.slice_mut()[slot.range()].copy_from_slice(&values);
             }
         }
         let frozen: Vec<String> =

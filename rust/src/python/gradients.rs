@@ -62,7 +62,7 @@ impl Gradients {
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         typed!(&self.inner, held => {
             let slot = find(held.slots(), name)?;
-            let values = work(py, |_| Ok(held.lock().slice()[range(slot)].to_vec()))?;
+            let values = work(py, |_| Ok(held.lock().slice()[slot.range()].to_vec()))?;
             array(py, values, &slot.shape)
         })
     }
@@ -108,7 +108,7 @@ impl<E: Float> Held<E> {
             .iter()
             .zip(self.model.frozen())
             .filter(|(_, frozen)| !frozen)
-            .map(|(slot, _)| range(slot))
+            .map(|(slot, _)| slot.range())
             .collect()
     }
 
@@ -142,11 +142,6 @@ pub(super) fn find<'a>(slots: &'a [Slot], name: &str) -> Result<&'a Slot> {
         let names: Vec<&str> = slots.iter().map(|slot| &slot.name[..]).collect();
         Error::value("name of a parameter", format!("one of {names:?}"), format!("{name:?}"))
     })
-}
-
-/// Where the elements of a parameter lie.
-pub(super) fn range(slot: &Slot) -> Range<usize> {
-    slot.offset..slot.offset + slot.len
 }
 
 /// That two models have the same parameters.

@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, state_arrays, whole};
 use super::arrays::{Array, array};
-use super::gradients::{Gradients, find, range};
+use super::gradients::{Gradients, find};
 use super::loss::Targets;
 use super::stream::Stream;
 use super::tape::Tape;
@@ -124,7 +124,7 @@ impl Model {
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         typed!(&self.inner, model => {
             let slot = find(&model.chain.layout.slots, name)?;
-            let values = work(py, |_| Ok(model.params().memory.slice()[range(slot)].to_vec()))?;
+            let values = work(py, |_| Ok(model.params().memory.slice()[slot.range()].to_vec()))?;
             array(py, values, &slot.shape)
         })
     }
@@ -366,7 +366,7 @@ fn set<E: Float>(py: Python<'_>, model: &crate::Model<E>, values: &Bound<'_, PyD
     work(py, |_| {
         let mut params = model.params_mut();
         for (slot, values) in &arrays {
-            params.memory.slice_mut()[range(slot)].copy_from_slice(values);
+            params.memory.slice_mut()[slot.range()].copy_from_slice(values);
         }
         params.version += 1;
         Ok(())

@@ -223,10 +223,8 @@ impl<E: Element> Net<E> {
 
     /// One update of the parameters.
     pub(super) fn update(&mut self, mut gradients: Gradients<E>) -> Result<()> {
-        let slots = &self.model.chain.layout.slots;
         if let Some(limit) = self.clip {
-            let ranges: Vec<_> = slots.iter().map(|slot| slot.offset..slot.offset + slot.len).collect();
-            clip::clip_norm(gradients.params.slice_mut(), &ranges, limit)?;
+            clip::clip_norm(gradients.params.slice_mut(), &self.model.chain.layout.ranges(), limit)?;
         }
         let rate = self.learning.lr * self.schedule.factor(self.optimizer.updates());
         self.model.update(&mut self.optimizer, gradients.params.slice(), rate)

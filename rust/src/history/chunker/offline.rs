@@ -1,7 +1,8 @@
 //! Learning offline: from whole sequences, with errors that go back to their beginning.
 
 use super::net::Net;
-use super::{Account, ChunkerAutomatizer, Observation, Work};
+use super::signals::Observation;
+use super::{Account, ChunkerAutomatizer, Work};
 use crate::engine::Draw;
 use crate::error::Result;
 use crate::kernels::Element;
