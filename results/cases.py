@@ -270,20 +270,21 @@ def chunker() -> Case:
     """The task of 1991 and those of 1997, with both nets and with the automatizer alone."""
     tanh: dict[str, Any] = {"task": "1991", "cell": "tanh", "rate": 2e-3, "chunker_rate": 1e-3}
     lstm: dict[str, Any] = {"cell": "lstm", "rate": 2e-3, "chunker_rate": 1e-3}
+    deep: dict[str, Any] = {"units": 64, **(lstm | {"chunker_rate": 3e-3}), "every": 15, "balance": 1.0}
     return Case(
         "chunker",
         "Chunker and automatizer",
         """The chunker and the automatizer (Schmidhuber 1992; Hochreiter and Schmidhuber 1997, experiment 2;
         [09_chunker.py](../examples/09_chunker.py)). All strings are one continuous stream, without a sign where one
-        begins; errors go back three steps inside each net, an update of the automatizer a symbol (p = 1500: every 15
+        begins; errors go back three steps inside each net, an update of the automatizer a symbol (p above 100: every 15
         symbols, and errors go back 3 to 17 steps). 1991: two strings of 21 symbols, and with the first symbol of the
         next a target, which says how the last one began; solved when in 50 strings in a row, while it learns, the unit
         of every symbol that comes is above 0.5 and all others below, but for the first symbol, which is drawn at
         random, and the target unit is on the right side of 0.5. 2a: strings of p + 1 symbols, the last of which is the
-        first again; solved when in 10,000 strings (p = 1500: 1,000), while nothing is learnt, all units are within
+        first again; solved when in 10,000 strings (p above 100: 1,000), while nothing is learnt, all units are within
         0.25 of what they should be, but for the first symbols; it is tried once 50 strings in a row were right. 2b: the
         p - 1 symbols between are drawn at random, and only the last counts. The automatizer has 20 units (tanh in 1991,
-        LSTM in 1997; 64 for p = 1500), the chunker 20 tanh units; a prediction fails below a probability of 0.75.
+        LSTM in 1997; 64 for p above 100), the chunker 20 tanh units; a prediction fails below a probability of 0.75.
         Imitation and prediction weigh the same (balance 1); with
         balance 0 the automatizer learns alone, and is a plain net with the same cut.""",
         _chunker,
@@ -308,22 +309,13 @@ def chunker() -> Case:
                 "",
                 seeds("chunker/2a-alone", "09_chunker", 3, task="2a", p=100, **lstm, balance=0.0, limit=10_000),
             ),
-            Row(
-                "2a, p = 1500",
-                "",
-                seeds(
-                    "chunker/2a-1500",
-                    "09_chunker",
-                    1,
-                    task="2a",
-                    p=1500,
-                    units=64,
-                    **(lstm | {"rate": 5e-3}),
-                    every=15,
-                    balance=1.0,
-                    limit=10_000,
-                    tested=1000,
-                ),
+            *(
+                Row(
+                    f"2a, p = {p}",
+                    "",
+                    seeds(f"chunker/2a-{p}", "09_chunker", count, task="2a", p=p, **deep, limit=5000, tested=1000),
+                )
+                for p, count in ((400, 3), (700, 1), (1500, 1))
             ),
             Row(
                 "2b, p = 100",
