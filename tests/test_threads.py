@@ -229,6 +229,11 @@ def test_the_interpreter_is_free_during_long_work():
     assert max(np.diff(during), default=0) < 0.5
 
 
+def heed_ctrl_c():
+    """In a child: a shell without job control makes what it runs in the background, and all children, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 INTERRUPTED = """
 import sys, time
 import numpy as np, rnnrs
@@ -275,6 +280,7 @@ def test_ctrl_c_stops_a_long_call_within_half_a_second(what, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     try:
         assert child.stdout.readline() == "ready\n", child.stderr.read()
@@ -323,6 +329,7 @@ def test_ctrl_c_in_fit_leaves_the_last_complete_update(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     try:
         assert child.stdout.readline() == "ready\n", child.stderr.read()
