@@ -75,7 +75,8 @@ def write(measurements: Sequence[Measurement], missing: dict[str, str], machine:
     text = [
         "# Speed",
         "",
-        "Written by `make bench`. Networks in float32, the same weights and data for all. Both sides of a row",
+        "Written by `make bench`. Networks in float32 where a case does not say otherwise, the same weights and data",
+        "for all. Both sides of a row",
         "ran in one process with the same number of threads, in turns, call by call, after their results had been",
         "compared. Times are milliseconds, median (minimum); the ratio of the medians says how many times as fast",
         "rnnrs is. Each call comes after a pause, a short one after another call of its own that is not timed.",

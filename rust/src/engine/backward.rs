@@ -6,7 +6,6 @@ use super::lane::{Lane, chunk_steps, enter, leave};
 use super::memory::Memory;
 use super::pipeline::{Call, Recording, copy_carry};
 use super::rows::Rows;
-use super::run::Runner;
 use super::stage::{Ready, ReversePlan, Which, Wire, scratch_len};
 use super::sums::Sums;
 use super::view::View;
@@ -122,12 +121,7 @@ impl<E: Element> Back<E> {
         let plans: Vec<_> = call.stages.iter().zip(modes).map(|(s, &m)| s.plan(m)).collect();
         let size: usize = plans.iter().map(|p| frame::size(p, Home::Chunk, false, rows.count(), packed)).sum();
         let memory = call.arenas.take((size + stride * packed).max(1))?;
-        let ready: Vec<_> = call
-            .stages
-            .iter()
-            .zip(modes)
-            .map(|(s, &m)| s.ready(m, call.params, call.layout, call.kernels))
-            .collect::<Result<_>>()?;
+        let ready = call.ready(modes)?;
         let mut bound: Vec<Vec<Bound<E>>> = ready.iter().map(|r| r.bound.clone()).collect();
         let mut at = 0;
         for (plan, bound) in plans.iter().zip(&mut bound) {
@@ -171,19 +165,7 @@ impl<E: Element> Back<E> {
                 // SAFETY: boundary `to` holds the rows active before it.
                 unsafe { enter(&bound[track], carry, (index, state), rows, 0..rows.active(to - 1), to) };
             }
-            let ids = &call.batch.order[rows.range.clone()];
-            let ready = &self.ready[index];
-            let mut runner = Runner::new(
-                call.kernels,
-                plan,
-                bound,
-                &ready.packs,
-                rows,
-                ids,
-                call.draw,
-                &stage.path,
-                self.scratch.ptr(),
-            );
+            let mut runner = call.runner(index, plan, (bound, &self.ready[index]), rows, &self.scratch);
             let join = |t: usize| {
                 if t + 1 < to && rows.active(t) > rows.active(t + 1) {
                     for (state, &track) in plan.tracks.iter().enumerate() {

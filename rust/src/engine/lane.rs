@@ -5,7 +5,6 @@ use super::frame::{self, Bound, Home, Rule};
 use super::memory::{Arenas, Memory};
 use super::pipeline::{Call, Sink, WINDOW, What};
 use super::rows::Rows;
-use super::run::Runner;
 use super::stage::{Ready, Which, Wire, scratch_len};
 use super::view::View;
 use crate::error::Result;
@@ -46,12 +45,7 @@ impl<E: Element> Lane<E> {
     pub(super) fn new(call: &Call<'_, E>, rows: &Rows, record: bool, steps: usize) -> Result<Self> {
         let pick = if record { Which::Record } else { Which::Infer };
         let which = vec![pick(call.training); call.stages.len()];
-        let ready: Vec<_> = call
-            .stages
-            .iter()
-            .zip(&which)
-            .map(|(s, &w)| s.ready(w, call.params, call.layout, call.kernels))
-            .collect::<Result<_>>()?;
+        let ready = call.ready(&which)?;
         let stride = |view: &View<E>| padded(view.width, E::PAD);
         let staging: usize = call.inputs.iter().map(stride).sum();
         let plans: Vec<_> = call.stages.iter().zip(&which).map(|(s, &w)| s.plan(w)).collect();
@@ -134,19 +128,7 @@ impl<E: Element> Lane<E> {
                     unsafe { enter(&bound[track], carry, (index, state), rows, 0..rows.active(from), from) };
                 }
             }
-            let ids = &call.batch.order[rows.range.clone()];
-            let ready = &self.ready[index];
-            let mut runner = Runner::new(
-                call.kernels,
-                plan,
-                bound,
-                &ready.packs,
-                rows,
-                ids,
-                call.draw,
-                &stage.path,
-                self.scratch.ptr(),
-            );
+            let mut runner = call.runner(index, plan, (bound, &self.ready[index]), rows, &self.scratch);
             // SAFETY: all buffers of the plan are bound for this chunk.
             unsafe { runner.steps(from, to, |_| {}) };
             for (state, &track) in plan.tracks.iter().enumerate() {

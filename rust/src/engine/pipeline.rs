@@ -5,17 +5,20 @@
 //! made together, after each chunk.
 
 use super::carry::Carry;
+use super::frame::Bound;
 use super::lane::Lane;
-use super::memory::Arenas;
+use super::memory::{Arenas, Memory};
 use super::params::{Layout, Params};
 use super::pool;
 use super::rows::{Batch, Rows};
-use super::run::Draw;
-use super::stage::Stage;
+use super::run::{Draw, Runner};
+use super::stage::{Ready, Stage, Which};
 use super::stop::Stop;
 use super::view::View;
 use crate::error::Result;
 use crate::kernels::{Element, Kernels};
+use crate::plan::Plan;
+use std::sync::Arc;
 
 /// Parameter gradients are chains of this many steps; chunks and checkpoints are multiples of it.
 pub const WINDOW: usize = 16;
@@ -98,6 +101,25 @@ pub struct Folded<E> {
 }
 
 impl<E: Element> Call<'_, E> {
+    /// The plans' constants and packed weights, a plan for each stage.
+    pub(super) fn ready(&self, which: &[Which]) -> Result<Vec<Arc<Ready<E>>>> {
+        let ready = |(stage, &which): (&&Stage<E>, &Which)| stage.ready(which, self.params, self.layout, self.kernels);
+        self.stages.iter().zip(which).map(ready).collect()
+    }
+
+    /// A worker's view of a stage's plan, bound for a chunk.
+    pub(super) fn runner<'a>(
+        &'a self,
+        stage: usize,
+        plan: &'a Plan,
+        (bound, ready): (&'a [Bound<E>], &'a Ready<E>),
+        rows: &'a Rows,
+        scratch: &Memory<E>,
+    ) -> Runner<'a, E> {
+        let (ids, path) = (&self.batch.order[rows.range.clone()], &self.stages[stage].path);
+        Runner::new(self.kernels, plan, bound, &ready.packs, rows, ids, self.draw, path, scratch.ptr())
+    }
+
     /// Runs forward over the whole sequence; `carry` holds the states before and after.
     pub fn forward(&self, carry: &mut Carry<E>, sinks: &[Sink<E>]) -> Result<()> {
         self.each_worker(|worker| {

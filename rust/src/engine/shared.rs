@@ -29,9 +29,7 @@ pub(super) unsafe fn gemm<E: Element>(kernels: &'static Kernels<E>, gemm: &Gemm<
             columns: columns.len(),
             // Packed panels lie one behind the other, each as deep as all.
             weights: whole.weights.wrapping_add(columns.start * depth),
-            init: if whole.init.is_null() { whole.init } else { whole.init.wrapping_add(columns.start) },
-            out: whole.out.wrapping_add(columns.start),
-            ..**whole
+            ..whole.from_column(columns.start)
         };
         // SAFETY: the caller's promise holds for whole panels of columns too.
         unsafe { (kernels.gemm)(&part) };

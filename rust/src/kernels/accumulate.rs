@@ -72,7 +72,7 @@ pub struct Left<'a, E> {
 /// The processor must have the path, and the argument be valid.
 pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>) {
     // SAFETY: passed on.
-    unsafe { accumulate_copies::<P, E>(accumulate, &|_, _| {}) };
+    unsafe { accumulate_copies::<P, E>(accumulate, |_, _| {}) };
 }
 
 /// The same of operands that are rounded to bfloat16.
@@ -81,14 +81,14 @@ pub(super) unsafe fn accumulate<P: Path, E: Constants>(accumulate: &Accumulate<'
 /// As [`accumulate`].
 pub(super) unsafe fn accumulate_rounded<P: Path>(accumulate: &Accumulate<'_, f32>) {
     // SAFETY: passed on; what is rounded is scratch memory of f32, which may hold any bits.
-    unsafe { accumulate_copies::<P, f32>(accumulate, &|at, count| P::token().vectorize(RoundHere { at, count })) };
+    unsafe { accumulate_copies::<P, f32>(accumulate, |at, count| P::token().vectorize(RoundHere { at, count })) };
 }
 
 /// Copies operands, lets `change` change them (an array and how many elements it has), and sums.
 ///
 /// # Safety
 /// As [`accumulate`].
-unsafe fn accumulate_copies<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>, change: &dyn Fn(*mut E, usize)) {
+unsafe fn accumulate_copies<P: Path, E: Constants>(accumulate: &Accumulate<'_, E>, change: impl Fn(*mut E, usize)) {
     let panel = 2 * V::<P::Simd, E>::LANES;
     let sizes = [TILES * (ROWS * TALLEST + GAP), PANELS * (ROWS * panel + GAP), TILES * TALLEST * PANELS * panel];
     let tiles = |left: usize| {

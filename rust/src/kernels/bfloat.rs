@@ -63,7 +63,7 @@ pub(super) unsafe fn gemm<P: Path>(gemm: &Gemm<'_, f32>) {
                 let columns = panels.min(block.columns - column);
                 let from = block.weights.add(column * pairs);
                 P::token().vectorize(Widen { from, to: wide, columns, pairs });
-                products::<P, f32, One>(&Gemm { columns, terms, weights: wide, ..from_column(block, column) });
+                products::<P, f32, One>(&Gemm { columns, terms, weights: wide, ..block.from_column(column) });
             }
         });
     }
@@ -72,18 +72,6 @@ pub(super) unsafe fn gemm<P: Path>(gemm: &Gemm<'_, f32>) {
 /// Elements of a row of all terms, in whole pairs.
 fn width(gemm: &Gemm<'_, f32>) -> usize {
     2 * Precision::Bfloat16.depth(gemm.terms.iter().map(|term| term.k))
-}
-
-/// The same from a row on.
-fn from_row<'a>(gemm: &Gemm<'a, f32>, row: usize) -> Gemm<'a, f32> {
-    let init = if gemm.init.is_null() { gemm.init } else { gemm.init.wrapping_add(row * gemm.init_stride) };
-    Gemm { rows: gemm.rows - row, init, out: gemm.out.wrapping_add(row * gemm.out_stride), ..*gemm }
-}
-
-/// The same with the start and the result from a column on.
-fn from_column<'a>(gemm: &Gemm<'a, f32>, column: usize) -> Gemm<'a, f32> {
-    let init = if gemm.init.is_null() { gemm.init } else { gemm.init.wrapping_add(column) };
-    Gemm { init, out: gemm.out.wrapping_add(column), ..*gemm }
 }
 
 /// Calls `multiply` with some rows at a time, whose operands on the left are rounded and side by side in one term, its `k`
@@ -100,7 +88,7 @@ unsafe fn by_blocks<P: Path>(gemm: &Gemm<'_, f32>, more: usize, multiply: impl F
             // SAFETY: the caller's promise, and the scratch memory holds these rows.
             unsafe { P::token().vectorize(Round { terms: gemm.terms, row, rows, to: left, width }) };
             let terms = &[Term { a: left.cast_const(), stride: width, k: width / 2 }];
-            multiply(&Gemm { rows, terms, ..from_row(gemm, row) }, more);
+            multiply(&Gemm { rows, terms, ..gemm.from_row(row) }, more);
         }
     });
 }
@@ -182,8 +170,8 @@ unsafe fn round<S: Simd>(s: S, from: *const f32, to: *mut f32, count: usize) {
             let x = V::load(s, from.add(k));
             let odd = x.upper_shr(16).and(x.bits(1));
             let rounded = x.bits_add(x.bits(0x7fff)).bits_add(odd).and(x.bits(UPPER));
-            let normal = x.and(x.bits(f32::MAGNITUDE)).lt(x.constant(f32::MIN_POSITIVE));
-            let flushed = normal.select(x.constant(0.0), rounded);
+            let tiny = x.and(x.bits(f32::MAGNITUDE)).lt(x.constant(f32::MIN_POSITIVE));
+            let flushed = tiny.select(x.constant(0.0), rounded);
             x.eq(x).select(flushed, x.constant(f32::NAN)).store(to.add(k));
         }
         for k in whole..count {
@@ -223,7 +211,7 @@ pub(super) mod native {
 
     use super::super::gemm::{Gemm, TALLEST};
     use super::super::tables::Avx512Path;
-    use super::{UPPER, by_blocks, from_column, from_row};
+    use super::{UPPER, by_blocks};
 
     /// Columns of a panel.
     const PANEL: usize = 32;
@@ -254,9 +242,9 @@ pub(super) mod native {
                 }
             }
             for column in (0..gemm.columns).step_by(2 * PANEL) {
-                let part = from_column(gemm, column);
+                let part = gemm.from_column(column);
                 for row in (0..gemm.rows).step_by(TALLEST) {
-                    let (at, columns) = (from_row(&part, row), gemm.columns - column);
+                    let (at, columns) = (part.from_row(row), gemm.columns - column);
                     let weights = gemm.weights.add(column * left.k).cast();
                     let pairs = left.a.add(row * left.stride).cast();
                     match (at.rows, columns / 16) {
@@ -268,7 +256,7 @@ pub(super) mod native {
                         (_, 4..) => tile::<TALLEST, 4>(&at, pairs, weights),
                         (height, vectors) => {
                             for r in 0..height.min(TALLEST) {
-                                let (at, pairs) = (from_row(&at, r), pairs.add(r * left.stride));
+                                let (at, pairs) = (at.from_row(r), pairs.add(r * left.stride));
                                 match vectors {
                                     3 => tile::<1, 3>(&at, pairs, weights),
                                     2 => tile::<1, 2>(&at, pairs, weights),

@@ -40,7 +40,9 @@ pub trait Element:
     /// The same value.
     fn to_f64(self) -> f64;
     /// The kernels of a path, or `None` where the processor lacks it.
-    fn kernels(isa: Isa) -> Option<&'static Kernels<Self>>;
+    fn kernels(isa: Isa) -> Option<&'static Kernels<Self>> {
+        Self::kernels_of(isa, Precision::Full)
+    }
     /// The same with products of this precision, or `None` where the type has none of it.
     fn kernels_of(isa: Isa, precision: Precision) -> Option<&'static Kernels<Self>>;
 
@@ -87,19 +89,11 @@ macro_rules! element {
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
-            fn kernels(isa: Isa) -> Option<&'static Kernels<Self>> {
-                if isa.available() { $tables(isa) } else { None }
-            }
             fn kernels_of(isa: Isa, precision: Precision) -> Option<&'static Kernels<Self>> {
                 match precision {
-                    Precision::Full => Self::kernels(isa),
-                    Precision::Bfloat16 => {
-                        if isa.available() {
-                            $rounding(isa)
-                        } else {
-                            None
-                        }
-                    }
+                    _ if !isa.available() => None,
+                    Precision::Full => $tables(isa),
+                    Precision::Bfloat16 => $rounding(isa),
                 }
             }
             #[inline(always)]

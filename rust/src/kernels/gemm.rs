@@ -36,6 +36,25 @@ pub struct Gemm<'a, E> {
     pub out_stride: usize,
 }
 
+impl<E> Gemm<'_, E> {
+    /// The same with its start and its result from a column on; which weights are meant is the caller's to say.
+    #[must_use]
+    pub fn from_column(&self, column: usize) -> Self {
+        self.moved(column, column)
+    }
+
+    /// The same with its start and its result from a row on; its terms are the caller's to move.
+    #[must_use]
+    pub fn from_row(&self, row: usize) -> Self {
+        Self { rows: self.rows - row, ..self.moved(row * self.init_stride, row * self.out_stride) }
+    }
+
+    fn moved(&self, init: usize, out: usize) -> Self {
+        let init = if self.init.is_null() { self.init } else { self.init.wrapping_add(init) };
+        Self { init, out: self.out.wrapping_add(out), ..*self }
+    }
+}
+
 /// An operand on the left: `k` elements of each row, read at any alignment and not beyond.
 #[derive(Clone, Copy, Debug)]
 pub struct Term<E> {

@@ -122,7 +122,11 @@ impl<E: Element> Model<E> {
 
     /// The SIMD path in use, with the kernels of the model's precision.
     pub fn kernels(&self) -> &'static Kernels<E> {
-        E::kernels_of(self.whole.isa, self.precision()).unwrap_or(self.whole)
+        match self.precision() {
+            Precision::Full => self.whole,
+            // `set_precision` found that there is one.
+            precision => E::kernels_of(self.whole.isa, precision).unwrap_or(self.whole),
+        }
     }
 
     /// The same with products in the model's own type.
