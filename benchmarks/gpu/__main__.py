@@ -16,6 +16,8 @@ from . import with_onnxruntime
 from .cases import CASES, QUICK, Case
 from .report import Measurement, line, page
 
+_TOLERANCE = 1e-3  # of the norm of what the engine gives
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
@@ -57,7 +59,7 @@ def measure(case: Case, device: Device, *, against_torch: bool, quick: bool) -> 
         differences = []
         for contender in contenders:
             contender.run()
-            differences.append(compare(contender.results(), expected))
+            differences.append(compare(contender.results(), expected, _TOLERANCE))
         how = {"seconds": 0.0, "pause": 0.0, "repeats": (3, 3)} if quick else {}
         times = in_turns(*(contender.run for contender in contenders), **how)
     return Measurement(case, times[0], times[1] if against_torch else None, max(differences), fallbacks)
