@@ -43,11 +43,12 @@ class Store:
 
     def measure(self, run: Run) -> Figures:
         """The figures of a run, which is made now if it is not there."""
-        if (figures := self.find(run)) is not None:
-            return figures
+        return self._make(run) if (figures := self.find(run)) is None else figures
+
+    def _make(self, run: Run) -> Figures:
         print(f"{run.name}: {', '.join(f'{name}={value}' for name, value in run.settings.items())}", flush=True)
         unfinished = self._unfinished(run)
-        figures = example(run.example).train(**run.settings, path=unfinished / "checkpoint")
+        figures: Figures = example(run.example).train(**run.settings, path=unfinished / "checkpoint")
         self._write(self._read() | {run.name: {"settings": run.settings, "figures": figures}})
         (unfinished / "checkpoint").unlink(missing_ok=True)
         print({name: value for name, value in figures.items() if not isinstance(value, (list, dict))}, flush=True)

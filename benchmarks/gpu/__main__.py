@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..exported.device import Device, find
 from ..measure import available, compare, in_turns
@@ -60,7 +61,7 @@ def measure(case: Case, device: Device, *, against_torch: bool, quick: bool) -> 
         for contender in contenders:
             contender.run()
             differences.append(compare(contender.results(), expected, _TOLERANCE))
-        how = {"seconds": 0.0, "pause": 0.0, "repeats": (3, 3)} if quick else {}
+        how: dict[str, Any] = {"seconds": 0.0, "pause": 0.0, "repeats": (3, 3)} if quick else {}
         times = in_turns(*(contender.run for contender in contenders), **how)
     return Measurement(case, times[0], times[1] if against_torch else None, max(differences), fallbacks)
 

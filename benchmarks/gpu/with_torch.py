@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.nn.functional import linear
 
-from ..peers.with_torch import step
+from ..peers.with_torch import peephole_step
 from ..problem import Array, Contender, Problem
 
 VERSION = torch.__version__
@@ -58,7 +58,7 @@ def peephole_loop(weights: Weights) -> Network:
         state: tuple[torch.Tensor, ...] = (x.new_zeros(x.shape[1], width),) * 2
         made = []
         for x_t in x.unbind(0):
-            state = step(weights, "_l0", x_t, state)
+            state = peephole_step(weights, "_l0", x_t, state)
             made.append(state[0])
         return torch.stack(made)
 

@@ -72,13 +72,14 @@ def train(problem: Problem) -> Contender:
     weights, x, dy = jax.device_put((problem.weights, problem.x, problem.dy))
     last = {}
 
-    @jax.jit
     def both(weights: Any, x: Any, dy: Any) -> Any:
         y, back = jax.vjp(lambda w, x: _network(problem, w, x)[0], weights, x)
         return y, back(dy)
 
+    compiled = jax.jit(both)
+
     def run() -> None:
-        last["all"] = jax.block_until_ready(both(weights, x, dy))
+        last["all"] = jax.block_until_ready(compiled(weights, x, dy))
 
     def results() -> dict[str, Array]:
         y, (grads, dx) = last["all"]

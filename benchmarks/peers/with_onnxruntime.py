@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
 from ..problem import GATES, Array, Contender, Problem
 
@@ -29,11 +31,11 @@ def _session(problem: Problem, steps: int) -> onnxruntime.InferenceSession:
     constants = {"W": ordered("weight_ih"), "R": ordered("weight_hh"), "B": biases}
     state = [1, problem.batch, problem.hidden]
 
-    def value(name: str, shape: list[int]) -> object:
+    def value(name: str, shape: list[int]) -> ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
     before, after = ["h", "c"][: problem.states], ["h_n", "c_n"][: problem.states]
-    options = {"linear_before_reset": 1} if problem.cell == "gru" else {}
+    options: dict[str, Any] = {"linear_before_reset": 1} if problem.cell == "gru" else {}
     node = helper.make_node(
         problem.cell.upper(),
         ["x", "W", "R", "B", "", *before],

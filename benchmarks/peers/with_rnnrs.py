@@ -26,7 +26,8 @@ class OwnLSTM(rnnrs.Cell):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input=input_size, state={"h": hidden_size, "c": hidden_size})
 
-    def step(self, x: Any, h: Any, c: Any) -> tuple[Any, Any]:
+    def step(self, x: Any, *states: Any) -> tuple[Any, Any]:
+        h, c = states
         i, f, o = (ops.sigmoid(self.linear(gate, x, h)) for gate in "ifo")
         c = f * c + i * ops.tanh(self.linear("g", x, h))
         return o * ops.tanh(c), c
@@ -51,8 +52,9 @@ def _layer(problem: Problem, **options: Any) -> rnnrs.Recurrent:
 def train(
     problem: Problem, checkpoint: int | None = None, precision: Literal["full", "bfloat16"] = "full", **options: Any
 ) -> Contender:
-    layer, last = _layer(problem, **options), {}
+    layer = _layer(problem, **options)
     layer.precision = precision
+    last: dict[str, Any] = {}
 
     def run() -> None:
         last["tape"] = tape = layer.record(problem.x, lengths=problem.lengths, checkpoint=checkpoint)
@@ -115,9 +117,10 @@ def train_peephole(problem: Problem) -> Contender:
 
 def train_own(problem: Problem) -> Contender:
     """The user's cell; its parameters gate by gate are rows of the built-in's."""
-    layer, last = rnnrs.Recurrent(OwnLSTM(problem.inputs, problem.hidden), seed=0), {}
+    layer = rnnrs.Recurrent(OwnLSTM(problem.inputs, problem.hidden), seed=0)
+    last: dict[str, Any] = {}
     names = {"weight_ih_l0": "{}.weight_x_l0", "weight_hh_l0": "{}.weight_h_l0", "bias_ih_l0": "{}.bias_l0"}
-    own = {}
+    own: dict[str, Array] = {}
     for whole, name in names.items():
         parts = np.split(problem.weights[whole], 4)
         own |= {name.format(gate): part for gate, part in zip("ifgo", parts, strict=True)}

@@ -67,7 +67,12 @@ def step(problem: Problem, w: dict[str, torch.Tensor], end: str, x: torch.Tensor
         w_f, w_n = w[f"weight_hh{end}"].chunk(2)
         f = torch.sigmoid(z_f + linear(h, w_f))
         return (torch.lerp(h, torch.tanh(z_n + linear(f * h, w_n)), f),)
-    c = state[1]
+    return peephole_step(w, end, x, state)
+
+
+def peephole_step(w: dict[str, torch.Tensor], end: str, x: torch.Tensor, state: State) -> State:
+    """One step of an LSTM whose gates see its cell."""
+    h, c = state
     z = linear(x, w[f"weight_ih{end}"], w[f"bias_ih{end}"]) + linear(h, w[f"weight_hh{end}"], w[f"bias_hh{end}"])
     i, f, g, o = z.chunk(4, -1)
     i, f = (torch.sigmoid(z + w[f"weight_p_{gate}{end}"] * c) for z, gate in ((i, "i"), (f, "f")))
