@@ -60,33 +60,42 @@ impl<E: Element> Call<'_, E> {
                 .collect::<Result<_>>()?,
             false => Vec::new(),
         };
-        let mut sums = Sums::new(self, &modes)?;
-        for segment in (0..steps.div_ceil(recording.every)).rev() {
+        let sums = Sums::new(self, &modes)?;
+        let chunks: Vec<(usize, usize)> = chunks(steps, recording.every, chunk).collect();
+        let run = |worker: usize, (from, to): (usize, usize)| {
+            self.stop.check(worker == 0)?;
+            let rows = &shards[worker];
+            let mut back = open(&backs[worker]);
+            let mut guard = again.get(worker).map(open);
+            let segment = from / recording.every;
             let (first, last) = (segment * recording.every, ((segment + 1) * recording.every).min(steps));
-            let mut to = last;
-            while to > first {
-                let from = first + (to - 1 - first) / chunk * chunk;
-                self.each_worker(|worker| {
-                    self.stop.check(worker == 0)?;
-                    let rows = &shards[worker];
-                    let mut back = open(&backs[worker]);
-                    let mut guard = again.get(worker).map(open);
-                    if let (true, Some(lane)) = (to == last, guard.as_deref_mut()) {
-                        let states = Carry::new(self.stages, self.batch.count)?;
-                        copy_carry(&recording.marks[segment], &states, rows);
-                        self.sweep(lane, rows, &states, &[], first, last.min(rows.steps))?;
+            if let (true, Some(lane)) = (to == last, guard.as_deref_mut()) {
+                let states = Carry::new(self.stages, self.batch.count)?;
+                copy_carry(&recording.marks[segment], &states, rows);
+                self.sweep(lane, rows, &states, &[], first, last.min(rows.steps))?;
+            }
+            let lane = guard.as_deref().unwrap_or_else(|| &recording.lanes[worker]);
+            // SAFETY: workers have disjoint rows, and lane and memory of their own.
+            unsafe { back.chunk(self, lane, rows, &modes, carry, (dy, dx), from, to) };
+            Ok(back)
+        };
+        let wanted = gradients.is_some();
+        if !wanted || sums.apart(self) {
+            self.each_worker(|worker| {
+                for &(from, to) in &chunks {
+                    let back = run(worker, (from, to))?;
+                    if wanted {
+                        sums.add_own(self, &modes, (worker, &back.bound), from, to);
                     }
-                    let lane = guard.as_deref().unwrap_or_else(|| &recording.lanes[worker]);
-                    // SAFETY: workers have disjoint rows, and lane and memory of their own.
-                    unsafe { back.chunk(self, lane, rows, &modes, carry, (dy, dx), from, to) };
-                    Ok(())
-                })?;
-                let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
-                let bounds: Vec<&[Vec<Bound<E>>]> = opened.iter().map(|b| &b.bound[..]).collect();
-                if gradients.is_some() {
-                    sums.add(self, &modes, &bounds, from, to);
                 }
-                to = from;
+                Ok(())
+            })?;
+        } else {
+            for &(from, to) in &chunks {
+                self.each_worker(|worker| run(worker, (from, to)).map(drop))?;
+                let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
+                let sources: Vec<_> = opened.iter().map(|b| &b.bound[..]).enumerate().collect();
+                sums.add(self, &modes, &sources, from, to);
             }
         }
         if let Some(gradients) = gradients {
@@ -108,6 +117,15 @@ impl<E: Element> Call<'_, E> {
         let Which::Reverse(training, dx) = mode else { unreachable!("backward plans only") };
         &self.stages[stage].plans(training).reverse[usize::from(dx)]
     }
+}
+
+/// The chunks of a backward pass, from the last to the first: stretches of `every` steps, cut into at most `chunk`.
+fn chunks(steps: usize, every: usize, chunk: usize) -> impl Iterator<Item = (usize, usize)> {
+    let of = move |first: usize| {
+        let last = (first + every).min(steps);
+        (first..last).step_by(chunk).rev().map(move |from| (from, (from + chunk).min(last)))
+    };
+    (0..steps).step_by(every).rev().flat_map(of)
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

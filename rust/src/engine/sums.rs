@@ -1,12 +1,15 @@
 //! Gradients of parameters: sums over all steps and samples, in an order that threads do not change.
 //!
-//! One chain of FMAs for each window of 16 steps, from the last step to the first and rows ascending; the sums of the
-//! windows are added from the last to the first. Workers take tiles of the result.
+//! The rows of a batch are cut into slabs, which depend on the batch and the parameters alone. In a slab there is one chain
+//! of FMAs for each window of 16 steps, from the last step to the first and rows ascending; the sums of the windows are
+//! added from the last to the first, and in the end those of the slabs in their order. Where no slab is cut by the shares
+//! of the workers each worker sums its own, without waiting for others; else they meet and take tiles of the result.
 
 use super::frame::{Bound, Rule};
 use super::memory::Memory;
 use super::pipeline::{Call, WINDOW};
 use super::pool;
+use super::rows::Rows;
 use super::stage::{Which, run_once};
 use crate::error::Result;
 use crate::graph::Accumulation;
@@ -14,28 +17,50 @@ use crate::kernels::{self, Element, Left, Segment, Window};
 use crate::plan::{Accumulate, Class, GradientFrom, Place, Plan};
 use std::ops::Range;
 
+/// The fewest rows of a slab.
+const SLAB: usize = 16;
+
+/// The most slabs.
+const SLABS: usize = 16;
+
+/// Sums of more elements than this are not held once for each slab: they would not stay in the second-level cache.
+const SMALL: usize = 256 * 1024;
+
 /// The sums of all stages under way.
 pub(super) struct Sums<E: Element> {
     memory: Memory<E>,
-    /// For each stage, the bindings of its totals and of what the epilogue makes.
+    /// For each stage, the bindings of the first slab's totals and of what the epilogue makes.
     bound: Vec<Vec<Bound<E>>>,
-    fresh: bool,
+    /// The rows of each slab, in the engine's order.
+    slabs: Vec<Range<usize>>,
+    /// Elements from a slab's totals to the next one's.
+    stride: usize,
 }
 
-/// Tiles of sums for one worker: these columns, and of each sum these rows. All have the same operand on the right.
+// SAFETY: workers write disjoint tiles of the totals.
+unsafe impl<E: Element> Sync for Sums<E> {}
+
+/// Tiles of sums for one worker: of a slab these columns, and of each sum these rows. All have the same operand on the
+/// right.
 struct Tile {
     stage: usize,
+    slab: usize,
     columns: Range<usize>,
     sums: Vec<(usize, Range<usize>)>,
 }
 
-struct Shared<'a, E>(&'a [Vec<Bound<E>>]);
-// SAFETY: workers write disjoint tiles of the totals.
-unsafe impl<E> Sync for Shared<'_, E> {}
+/// Where a share's operands are: which share, and its bindings of all stages.
+pub(super) type Source<'a, E> = (usize, &'a [Vec<Bound<E>>]);
 
-struct Sources<'a, E>(&'a [&'a [Vec<Bound<E>>]]);
+struct Sources<'a, E>(&'a [Source<'a, E>]);
 // SAFETY: what the workers wrote before they met is only read.
 unsafe impl<E> Sync for Sources<'_, E> {}
+
+/// Cuts a batch of `rows` rows, given the elements of all sums.
+fn slabs(rows: usize, elements: usize) -> Vec<Range<usize>> {
+    let size = if elements <= SMALL { rows.div_ceil(SLABS).max(SLAB) } else { rows.max(1) };
+    (0..rows).step_by(size).map(|first| first..(first + size).min(rows)).collect()
+}
 
 impl<E: Element> Sums<E> {
     pub(super) fn new(call: &Call<'_, E>, modes: &[Which]) -> Result<Self> {
@@ -44,85 +69,138 @@ impl<E: Element> Sums<E> {
             _ => 1,
         };
         let plans: Vec<&Plan> = modes.iter().enumerate().map(|(i, &m)| &call.reverse(i, m).plan).collect();
-        let own = |class: Class| matches!(class, Class::Total(_) | Class::Final);
-        let size = plans
-            .iter()
-            .flat_map(|p| p.buffers.iter().filter(|b| own(b.class)).map(|b| rows(p, b.class) * b.stride))
-            .sum::<usize>();
+        let total = |class: Class| matches!(class, Class::Total(_));
+        let last = |class: Class| matches!(class, Class::Final);
+        let size = |which: &dyn Fn(Class) -> bool| -> usize {
+            let of = |p: &Plan| {
+                p.buffers.iter().filter(|b| which(b.class)).map(|b| rows(p, b.class) * b.stride).sum::<usize>()
+            };
+            plans.iter().map(|p| of(p)).sum()
+        };
+        let (stride, finals) = (size(&total), size(&last));
+        let slabs = slabs(call.batch.count, stride);
+        let size = slabs.len() * stride + finals;
         let mut memory = call.arenas.take(size.max(1))?;
         memory.slice_mut()[..size].fill(E::default());
-        let mut at = 0;
+        let (mut total_at, mut final_at) = (0, slabs.len() * stride);
         let mut bound = Vec::new();
         for (index, plan) in plans.iter().enumerate() {
             let ready = call.stages[index].ready(modes[index], call.params, call.layout, call.kernels)?;
             let mut own_bound = ready.bound.clone();
             for (buffer, bound) in plan.buffers.iter().zip(&mut own_bound) {
-                if own(buffer.class) {
-                    *bound = Bound { ptr: memory.ptr().wrapping_add(at), stride: buffer.stride, rule: Rule::Fixed };
-                    at += rows(plan, buffer.class) * buffer.stride;
-                }
+                let at = match buffer.class {
+                    class if total(class) => &mut total_at,
+                    class if last(class) => &mut final_at,
+                    _ => continue,
+                };
+                *bound = Bound { ptr: memory.ptr().wrapping_add(*at), stride: buffer.stride, rule: Rule::Fixed };
+                *at += rows(plan, buffer.class) * buffer.stride;
             }
             bound.push(own_bound);
         }
-        Ok(Self { memory, bound, fresh: true })
+        Ok(Self { memory, bound, slabs, stride })
     }
 
-    /// Adds the steps from..to (chunks come from the last to the first). `sources` holds each worker's bindings.
-    pub(super) fn add(
-        &mut self,
+    /// Whether each worker can sum its own slabs by itself.
+    pub(super) fn apart(&self, call: &Call<'_, E>) -> bool {
+        let shards = &call.batch.shards;
+        let within = |slab: &Range<usize>, rows: &Rows| rows.range.start <= slab.start && slab.end <= rows.range.end;
+        self.slabs.iter().all(|slab| shards.iter().any(|rows| within(slab, rows)))
+    }
+
+    /// Adds the steps from..to (chunks come from the last to the first) of a worker's slabs, where [`Self::apart`].
+    pub(super) fn add_own(&self, call: &Call<'_, E>, modes: &[Which], source: Source<'_, E>, from: usize, to: usize) {
+        let own = &call.batch.shards[source.0].range;
+        let slabs = (0..self.slabs.len()).filter(|&slab| own.contains(&self.slabs[slab].start));
+        for tile in self.tiles(call, modes, slabs, 0, 1) {
+            self.add_tile(call, modes, &[source], &tile, from, to);
+        }
+    }
+
+    /// Adds the steps from..to of all slabs, in tiles that are shared out to the workers. `sources` holds all shares.
+    pub(super) fn add(&self, call: &Call<'_, E>, modes: &[Which], sources: &[Source<'_, E>], from: usize, to: usize) {
+        let workers = call.batch.shards.len();
+        let sources = Sources(sources);
+        pool::run(workers, &|worker| {
+            let sources = &sources;
+            for tile in self.tiles(call, modes, 0..self.slabs.len(), worker, workers) {
+                self.add_tile(call, modes, sources.0, &tile, from, to);
+            }
+        });
+    }
+
+    /// A worker's tiles of all sums of these slabs.
+    fn tiles(
+        &self,
         call: &Call<'_, E>,
         modes: &[Which],
-        sources: &[&[Vec<Bound<E>>]],
-        from: usize,
-        to: usize,
-    ) {
-        let workers = call.batch.shards.len();
-        let mut tiles: Vec<Vec<Tile>> = (0..workers).map(|_| Vec::new()).collect();
-        for (stage, &mode) in modes.iter().enumerate() {
-            for (sum, accumulate) in call.reverse(stage, mode).plan.accumulate.iter().enumerate() {
-                for (worker, tiles) in tiles.iter_mut().enumerate() {
+        slabs: impl Iterator<Item = usize>,
+        worker: usize,
+        workers: usize,
+    ) -> Vec<Tile> {
+        let mut tiles: Vec<Tile> = Vec::new();
+        for slab in slabs {
+            for (stage, &mode) in modes.iter().enumerate() {
+                let plan = &call.reverse(stage, mode).plan;
+                for (sum, accumulate) in plan.accumulate.iter().enumerate() {
                     let (rows, columns) = tile::<E>(accumulate, worker, workers);
                     if rows.is_empty() || columns.is_empty() {
                         continue;
                     }
                     let same = |tile: &&mut Tile| {
-                        let other = || &call.reverse(stage, mode).plan.accumulate[tile.sums[0].0];
-                        tile.stage == stage
+                        let other = || &plan.accumulate[tile.sums[0].0];
+                        (tile.stage, tile.slab) == (stage, slab)
                             && tile.columns == columns
                             && other().b == accumulate.b
                             && [accumulate.kind, other().kind].iter().all(|kind| *kind != Accumulation::Rows)
                     };
                     match tiles.iter_mut().find(same) {
                         Some(tile) => tile.sums.push((sum, rows)),
-                        None => tiles.push(Tile { stage, columns, sums: vec![(sum, rows)] }),
+                        None => tiles.push(Tile { stage, slab, columns, sums: vec![(sum, rows)] }),
                     }
                 }
             }
         }
-        let (totals, sources) = (Shared(&self.bound), Sources(sources));
-        let fresh = self.fresh;
-        pool::run(workers, &|worker| {
-            let (totals, sources) = (&totals, &sources);
-            for tile in &tiles[worker] {
-                let plan = &call.reverse(tile.stage, modes[tile.stage]).plan;
-                let sums = tile.sums.iter().map(|(sum, rows)| Sum {
-                    accumulate: &plan.accumulate[*sum],
-                    rows: rows.clone(),
-                    total: total_of(plan, &totals.0[tile.stage], *sum),
-                });
-                let sums: Vec<_> = sums.collect();
-                if sums[0].accumulate.kind == Accumulation::Rows {
-                    rows_sum(call, sources.0, tile, &sums[0], from, to);
-                } else {
-                    products(call, sources.0, tile, &sums, fresh, from, to);
-                }
-            }
+        tiles
+    }
+
+    fn add_tile(
+        &self,
+        call: &Call<'_, E>,
+        modes: &[Which],
+        sources: &[Source<'_, E>],
+        tile: &Tile,
+        from: usize,
+        to: usize,
+    ) {
+        let slab = &self.slabs[tile.slab];
+        // The slab's longest row.
+        let steps = call.batch.lengths[slab.start];
+        let parts: Vec<Part<'_, E>> =
+            sources.iter().filter_map(|&(shard, bound)| Part::new(call, (shard, &bound[tile.stage]), slab)).collect();
+        if from >= steps || parts.is_empty() {
+            return;
+        }
+        let plan = &call.reverse(tile.stage, modes[tile.stage]).plan;
+        let sums = tile.sums.iter().map(|(sum, rows)| {
+            let total = total_of(plan, &self.bound[tile.stage], *sum);
+            let total = Bound { ptr: total.ptr.wrapping_add(tile.slab * self.stride), ..total };
+            Sum { accumulate: &plan.accumulate[*sum], rows: rows.clone(), total }
         });
-        self.fresh = false;
+        let sums: Vec<_> = sums.collect();
+        if sums[0].accumulate.kind == Accumulation::Rows {
+            rows_sum(&parts, tile, &sums[0], from, to);
+        } else {
+            products(call, &parts, tile, &sums, to >= steps, from, to);
+        }
     }
 
     /// Runs the epilogues and adds all parts to the gradients of the parameters.
-    pub(super) fn finish(self, call: &Call<'_, E>, modes: &[Which], gradients: &mut Memory<E>) -> Result<()> {
+    pub(super) fn finish(mut self, call: &Call<'_, E>, modes: &[Which], gradients: &mut Memory<E>) -> Result<()> {
+        let (first, others) = self.memory.slice_mut().split_at_mut(self.stride);
+        for slab in others.chunks_exact(self.stride.max(1)).take(self.slabs.len().saturating_sub(1)) {
+            first.iter_mut().zip(slab).for_each(|(sum, &part)| *sum = *sum + part);
+        }
         for (index, &mode) in modes.iter().enumerate() {
             let stage = call.stages[index];
             let plan = &call.reverse(index, mode).plan;
@@ -208,31 +286,61 @@ struct Sum<'a, E> {
     total: Bound<E>,
 }
 
+/// The rows of a slab that lie in a share.
+struct Part<'a, E> {
+    rows: &'a Rows,
+    bound: &'a [Bound<E>],
+    /// The slab's rows, counted within the share.
+    range: Range<usize>,
+}
+
+impl<'a, E: Element> Part<'a, E> {
+    fn new(call: &'a Call<'_, E>, (shard, bound): (usize, &'a [Bound<E>]), slab: &Range<usize>) -> Option<Self> {
+        let rows = &call.batch.shards[shard];
+        let range = slab.start.max(rows.range.start)..slab.end.min(rows.range.end);
+        (!range.is_empty()).then(|| {
+            let first = rows.range.start;
+            Self { rows, bound, range: range.start - first..range.end - first }
+        })
+    }
+
+    /// How many of its rows are within their length at step `t`.
+    fn active(&self, t: usize) -> usize {
+        self.rows.active(t).min(self.range.end).saturating_sub(self.range.start)
+    }
+
+    /// Elements between rows of a place.
+    fn stride(&self, place: Place) -> usize {
+        self.bound[place.buffer].stride
+    }
+
+    /// Its first row of a place at step `t`, at a column.
+    fn at(&self, place: Place, t: usize, column: usize) -> *const E {
+        let first = self.bound[place.buffer].at(self.rows, t, place.offset + column, place.later);
+        first.wrapping_add(self.range.start * self.stride(place)).cast_const()
+    }
+}
+
 fn products<E: Element>(
     call: &Call<'_, E>,
-    sources: &[&[Vec<Bound<E>>]],
+    parts: &[Part<'_, E>],
     tile: &Tile,
     sums: &[Sum<'_, E>],
     fresh: bool,
     from: usize,
     to: usize,
 ) {
-    let bound = |shard: usize, place: Place| &sources[shard][tile.stage][place.buffer];
-    let at = |shard: usize, place: Place, t: usize, column: usize| {
-        let rows = &call.batch.shards[shard];
-        bound(shard, place).at(rows, t, place.offset + column, place.later).cast_const()
-    };
     let b = sums[0].accumulate.b.0;
     let (mut segments, mut origins, mut list) = (Vec::new(), Vec::new(), Vec::new());
     for (first, last) in windows(from, to) {
         let start = segments.len();
         for t in (first..last).rev() {
-            for (shard, rows) in call.batch.shards.iter().enumerate() {
-                let count = rows.active(t);
+            for part in parts {
+                let count = part.active(t);
                 if count > 0 {
-                    let b_stride = bound(shard, b).stride;
-                    segments.push(Segment { b: at(shard, b, t, tile.columns.start), b_stride, rows: count });
-                    origins.push((shard, t));
+                    let b = part.at(b, t, tile.columns.start);
+                    segments.push(Segment { b, b_stride: part.stride(sums[0].accumulate.b.0), rows: count });
+                    origins.push((part, t));
                 }
             }
         }
@@ -243,7 +351,7 @@ fn products<E: Element>(
     let operands: Vec<Vec<*const E>> = sums
         .iter()
         .map(|sum| match sum.accumulate.a {
-            Some((a, _)) => origins.iter().map(|&(shard, t)| at(shard, a, t, sum.rows.start)).collect(),
+            Some((a, _)) => origins.iter().map(|(part, t)| part.at(a, *t, sum.rows.start)).collect(),
             None => Vec::new(),
         })
         .collect();
@@ -254,7 +362,7 @@ fn products<E: Element>(
             m: sum.rows.len(),
             a,
             // All workers' buffers of a plan have the same strides.
-            a_stride: sum.accumulate.a.map_or(0, |(a, _)| bound(0, a).stride),
+            a_stride: sum.accumulate.a.map_or(0, |(a, _)| parts[0].stride(a)),
             total: sum.total.ptr.wrapping_add(sum.rows.start * sum.total.stride + tile.columns.start),
             total_stride: sum.total.stride,
         })
@@ -265,8 +373,7 @@ fn products<E: Element>(
 }
 
 fn rows_sum<E: Element>(
-    call: &Call<'_, E>,
-    sources: &[&[Vec<Bound<E>>]],
+    parts: &[Part<'_, E>],
     tile: &Tile,
     &Sum { accumulate: sum, total, .. }: &Sum<'_, E>,
     from: usize,
@@ -274,38 +381,33 @@ fn rows_sum<E: Element>(
 ) {
     let Some((index, _)) = sum.a else { return };
     let width = tile.columns.len();
-    let mut part = vec![E::default(); width];
+    let mut chain = vec![E::default(); width];
     let mut uses: Vec<(u32, u32, *const E)> = Vec::new();
     for (first, last) in windows(from, to) {
         uses.clear();
         for t in (first..last).rev() {
-            for (shard, rows) in call.batch.shards.iter().enumerate() {
-                let bound = |place: Place| &sources[shard][tile.stage][place.buffer];
-                let (i, b) = (bound(index), bound(sum.b.0));
-                let (indices, values) = (
-                    i.at(rows, t, index.offset, index.later),
-                    b.at(rows, t, sum.b.0.offset + tile.columns.start, sum.b.0.later),
-                );
-                for r in 0..rows.active(t) {
+            for part in parts {
+                let (indices, values) = (part.at(index, t, 0), part.at(sum.b.0, t, tile.columns.start));
+                for r in 0..part.active(t) {
                     // SAFETY: staged indices hold a row for each valid step.
-                    let row = unsafe { indices.wrapping_add(r * i.stride).cast::<u32>().read() };
-                    uses.push((row, uses.len() as u32, values.wrapping_add(r * b.stride).cast_const()));
+                    let row = unsafe { indices.wrapping_add(r * part.stride(index)).cast::<u32>().read() };
+                    uses.push((row, uses.len() as u32, values.wrapping_add(r * part.stride(sum.b.0))));
                 }
             }
         }
         // Uses of one row of the table side by side, each in the order of the chain.
         uses.sort_unstable_by_key(|u| (u.0, u.1));
         for group in uses.chunk_by(|a, b| a.0 == b.0) {
-            part.fill(E::default());
+            chain.fill(E::default());
             for &(_, _, values) in group {
                 // SAFETY: the operand holds the tile's columns.
                 let values = unsafe { std::slice::from_raw_parts(values, width) };
-                part.iter_mut().zip(values).for_each(|(p, &v)| *p = *p + v);
+                chain.iter_mut().zip(values).for_each(|(p, &v)| *p = *p + v);
             }
             let row = total.ptr.wrapping_add(group[0].0 as usize * total.stride + tile.columns.start);
             // SAFETY: indices were checked against the rows of the table; workers have disjoint columns.
             let row = unsafe { std::slice::from_raw_parts_mut(row, width) };
-            row.iter_mut().zip(&part).for_each(|(r, &p)| *r = *r + p);
+            row.iter_mut().zip(&chain).for_each(|(r, &p)| *r = *r + p);
         }
     }
 }
