@@ -60,7 +60,7 @@ impl<E: Element> Call<'_, E> {
                 .collect::<Result<_>>()?,
             false => Vec::new(),
         };
-        let sums = Sums::new(self, &modes)?;
+        let sums = gradients.is_some().then(|| Sums::new(self, &modes)).transpose()?;
         let chunks: Vec<(usize, usize)> = chunks(steps, recording.every, chunk).collect();
         let run = |worker: usize, (from, to): (usize, usize)| {
             self.stop.check(worker == 0)?;
@@ -79,26 +79,26 @@ impl<E: Element> Call<'_, E> {
             unsafe { back.chunk(self, lane, rows, &modes, carry, (dy, dx), from, to) };
             Ok(back)
         };
-        let wanted = gradients.is_some();
-        if !wanted || sums.apart(self) {
-            self.each_worker(|worker| {
+        match &sums {
+            Some(sums) if !sums.apart(self) => {
+                for &(from, to) in &chunks {
+                    self.each_worker(|worker| run(worker, (from, to)).map(drop))?;
+                    let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
+                    let sources: Vec<_> = opened.iter().map(|b| &b.bound[..]).enumerate().collect();
+                    sums.add(self, &modes, &sources, from, to);
+                }
+            }
+            own => self.each_worker(|worker| {
                 for &(from, to) in &chunks {
                     let back = run(worker, (from, to))?;
-                    if wanted {
+                    if let Some(sums) = own {
                         sums.add_own(self, &modes, (worker, &back.bound), from, to);
                     }
                 }
                 Ok(())
-            })?;
-        } else {
-            for &(from, to) in &chunks {
-                self.each_worker(|worker| run(worker, (from, to)).map(drop))?;
-                let opened: Vec<MutexGuard<'_, Back<E>>> = backs.iter().map(open).collect();
-                let sources: Vec<_> = opened.iter().map(|b| &b.bound[..]).enumerate().collect();
-                sums.add(self, &modes, &sources, from, to);
-            }
+            })?,
         }
-        if let Some(gradients) = gradients {
+        if let (Some(sums), Some(gradients)) = (sums, gradients) {
             sums.finish(self, &modes, gradients)?;
         }
         for back in backs {

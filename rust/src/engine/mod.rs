@@ -6,6 +6,7 @@ mod frame;
 mod lane;
 mod memory;
 mod params;
+mod part;
 mod pipeline;
 mod pool;
 mod rows;
