@@ -57,10 +57,10 @@ struct Sources<'a, E>(&'a [Source<'a, E>]);
 // SAFETY: what the workers wrote before they met is only read.
 unsafe impl<E> Sync for Sources<'_, E> {}
 
-/// Cuts a batch of `rows` rows, given the elements of all sums.
+/// Cuts a batch of `rows` rows, given the elements of all sums. There is one slab at least, if need be an empty one.
 fn slabs(rows: usize, elements: usize) -> Vec<Range<usize>> {
     let size = if elements <= SMALL { rows.div_ceil(SLABS).max(SLAB) } else { rows.max(1) };
-    (0..rows).step_by(size).map(|first| first..(first + size).min(rows)).collect()
+    (0..rows.max(1)).step_by(size).map(|first| first..(first + size).min(rows)).collect()
 }
 
 impl<E: Element> Sums<E> {
@@ -175,11 +175,14 @@ impl<E: Element> Sums<E> {
         to: usize,
     ) {
         let slab = &self.slabs[tile.slab];
-        // The slab's longest row.
-        let steps = call.batch.lengths[slab.start];
         let parts: Vec<Part<'_, E>> =
             sources.iter().filter_map(|&(shard, bound)| Part::new(call, (shard, &bound[tile.stage]), slab)).collect();
-        if from >= steps || parts.is_empty() {
+        if parts.is_empty() {
+            return;
+        }
+        // Of the slab's longest row.
+        let steps = call.batch.lengths[slab.start];
+        if from >= steps {
             return;
         }
         let plan = &call.reverse(tile.stage, modes[tile.stage]).plan;
@@ -272,5 +275,23 @@ fn tile<E: Element>(sum: &Accumulate, worker: usize, workers: usize) -> (Range<u
         (share(sum.rows, TILE), 0..sum.b.1)
     } else {
         (0..sum.rows, share(sum.b.1, 2 * E::PAD))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slabs_hold_every_row_once() {
+        for rows in [0, 1, 15, 16, 17, 32, 255, 256, 257, 1000] {
+            for elements in [0, SMALL, SMALL + 1] {
+                let cut = slabs(rows, elements);
+                assert!(!cut.is_empty() && cut.len() <= SLABS);
+                assert_eq!((cut[0].start, cut[cut.len() - 1].end), (0, rows));
+                assert!(cut.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].len() >= SLAB));
+                assert!(elements <= SMALL || cut.len() == 1);
+            }
+        }
     }
 }
