@@ -74,9 +74,21 @@ def right(task: str, work: Any, targets: NDArray[np.float32] | None, steps: int)
 
 
 def network(
-    task: str, p: int, cell: str, units: int, rates: tuple[float, float], balance: float, every: int, seed: int
+    task: str,
+    p: int,
+    cell: str,
+    units: int,
+    rates: tuple[float, float],
+    decay: int | None,
+    balance: float,
+    every: int,
+    seed: int,
 ) -> rnnrs.ChunkerAutomatizer:
-    """Both nets; with balance 0 the automatizer is a plain net that learns alone."""
+    """Both nets; with balance 0 the automatizer is a plain net that learns alone.
+
+    With `decay` its rate falls to a tenth within so many updates.
+    """
+    schedule = None if decay is None else rnnrs.schedules.Cosine(decay, floor=0.1)
     return rnnrs.ChunkerAutomatizer(
         22 if task == "1991" else p + 1,
         lambda inputs: CELLS[cell](inputs, units),
@@ -87,7 +99,7 @@ def network(
         balance=balance,
         bptt=3,
         every=every,
-        optimizer=rnnrs.optim.Adam(rates[0]),
+        optimizer=rnnrs.optim.Adam(rates[0], schedule=schedule),
         chunker_optimizer=rnnrs.optim.Adam(rates[1]),
         seed=seed,
     )
@@ -111,6 +123,7 @@ def train(
     units: int = 20,
     rate: float = 2e-3,
     chunker_rate: float = 1e-3,
+    decay: int | None = None,
     balance: float = 1.0,
     every: int = 1,
     limit: int = 5000,
@@ -125,7 +138,7 @@ def train(
         nets = rnnrs.load(path)
         done = json.loads(nets.metadata["example"])
     else:
-        nets = network(task, p, cell, units, (rate, chunker_rate), balance, every, seed)
+        nets = network(task, p, cell, units, (rate, chunker_rate), decay, balance, every, seed)
         done = {"blocks": 0, "row": 0, "solved": None, "work": [], "seconds": 0.0}
     began = time.perf_counter() - done["seconds"]
     while done["solved"] is None and done["blocks"] * BLOCK < limit:

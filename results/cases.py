@@ -271,6 +271,7 @@ def chunker() -> Case:
     tanh: dict[str, Any] = {"task": "1991", "cell": "tanh", "rate": 2e-3, "chunker_rate": 1e-3}
     lstm: dict[str, Any] = {"cell": "lstm", "rate": 2e-3, "chunker_rate": 1e-3}
     deep: dict[str, Any] = {"units": 64, **(lstm | {"chunker_rate": 3e-3}), "every": 15, "balance": 1.0}
+    deepest = deep | {"rate": 3e-3, "every": 100, "decay": 40_000}
     return Case(
         "chunker",
         "Chunker and automatizer",
@@ -313,9 +314,9 @@ def chunker() -> Case:
                 Row(
                     f"2a, p = {p}",
                     "",
-                    seeds(f"chunker/2a-{p}", "09_chunker", count, task="2a", p=p, **deep, limit=5000, tested=1000),
+                    seeds(f"chunker/2a-{p}", "09_chunker", count, task="2a", p=p, **settings, limit=5000, tested=1000),
                 )
-                for p, count in ((400, 3), (700, 1), (1500, 1))
+                for p, count, settings in ((400, 3, deep), (700, 1, deep), (1500, 1, deepest))
             ),
             Row(
                 "2b, p = 100",

@@ -38,7 +38,9 @@ def with_threads():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
-@pytest.mark.parametrize("batch, ragged", [(1, False), (16, False), (32, False), (37, True), (48, False), (300, True)])
+@pytest.mark.parametrize(
+    ("batch", "ragged"), [(1, False), (16, False), (32, False), (37, True), (48, False), (300, True)]
+)
 def test_the_order_is_the_documented_one(batch, ragged, threads, with_threads):
     rng = np.random.default_rng(batch)
     steps = 21
@@ -65,7 +67,6 @@ def test_threads_and_checkpoints_do_not_change_it(batch, hidden, ragged, with_th
     found = []
     for threads in (1, 2, 3, 4):
         with_threads(threads)
-        for checkpoint in (None, 16, 32):
-            found.append(model.record(tokens, lengths=lengths, checkpoint=checkpoint).backward(dy))
+        found += [model.record(tokens, lengths=lengths, checkpoint=every).backward(dy) for every in (None, 16, 32)]
     for other in found[1:]:
         assert_same_gradients(found[0], other)
