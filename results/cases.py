@@ -278,8 +278,8 @@ def chunker() -> Case:
         """The chunker and the automatizer (Schmidhuber 1992; Hochreiter and Schmidhuber 1997, experiment 2;
         [09_chunker.py](../examples/09_chunker.py)). All strings are one continuous stream, without a sign where one
         begins; errors go back three steps inside each net, an update of the automatizer a symbol (p above 100: every 15
-        symbols, and errors go back 3 to 17 steps; p = 1500: every 100, 3 to 102 steps, at a rate that falls from 0.003 to a
-        tenth in 40,000 updates). 1991: two strings of 21 symbols, and with the first symbol of the
+        symbols, and errors go back 3 to 17 steps; p = 1500: every 100, 3 to 102 steps, at a rate that falls from 0.003
+        to a tenth in 40,000 updates). 1991: two strings of 21 symbols, and with the first symbol of the
         next a target, which says how the last one began; solved when in 50 strings in a row, while it learns, the unit
         of every symbol that comes is above 0.5 and all others below, but for the first symbol, which is drawn at
         random, and the target unit is on the right side of 0.5. 2a: strings of p + 1 symbols, the last of which is the

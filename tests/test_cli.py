@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rnnrs
+from children import child
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 120
 SMALL = ["--hidden", "16", "--embedding", "8", "--rows", "4", "--bptt", "16", "--updates", "30", "--seed", "1"]
@@ -200,22 +201,13 @@ def test_mistakes_are_told_in_a_line(arguments, status, folder):
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind")
 def test_ctrl_c_ends_training_and_keeps_the_model(trained, tmp_path):
     arguments = ["train", trained[0] / "fox.txt", "--hidden", "16", "--rows", "4", "--updates", "10000000"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "rnnrs", *map(str, arguments), "--out", str(tmp_path / "m"), "--quiet"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in child.stdout:
+    with child("-m", "rnnrs", *arguments, "--out", tmp_path / "m", "--quiet") as process:
+        for line in process.stdout:
             if "updates" in line:
                 break
         time.sleep(0.5)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
-    finally:
-        child.kill()
-        child.wait()
-    assert child.returncode == 130, out + err
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
     assert "interrupted" in out
     assert rnnrs.load(tmp_path / "m").num_parameters > 0

@@ -2,17 +2,15 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnnrs
 from cases import assert_same_bits
+from children import child
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no signals of this kind")
 
@@ -229,11 +227,6 @@ def test_the_interpreter_is_free_during_long_work():
     assert max(np.diff(during), default=0) < 0.5
 
 
-def heed_ctrl_c():
-    """In a child: a shell without job control makes what it runs in the background, and all children, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 INTERRUPTED = """
 import sys, time
 import numpy as np, rnnrs
@@ -274,24 +267,13 @@ print("as before")
 def test_ctrl_c_stops_a_long_call_within_half_a_second(what, tmp_path):
     path = tmp_path / "work.py"
     path.write_text(INTERRUPTED)
-    child = subprocess.Popen(
-        [sys.executable, str(path), what],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
-    )
-    try:
-        assert child.stdout.readline() == "ready\n", child.stderr.read()
+    with child(path, what) as process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
         time.sleep(0.3)
         sent = time.time()
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
-    finally:
-        child.kill()
-        child.wait()
-    assert child.returncode == 0, err
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     caught, last = out.split("\n")[:2]
     assert last == "as before"
     assert float(caught) - sent < 0.5
@@ -323,23 +305,12 @@ def test_ctrl_c_in_fit_leaves_the_last_complete_update(tmp_path):
         "    same.append(all((found[k] == v).all() for k, v in again.state_dict().items()))\n"
         "print(same.count(True))\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, str(path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
-    )
-    try:
-        assert child.stdout.readline() == "ready\n", child.stderr.read()
+    with child(path) as process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
         time.sleep(0.2)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=120)
-    finally:
-        child.kill()
-        child.wait()
-    assert child.returncode == 0, err
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
     assert out.strip() == "1"
 
 
