@@ -26,8 +26,7 @@ class OwnLSTM(rnnrs.Cell):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input=input_size, state={"h": hidden_size, "c": hidden_size})
 
-    def step(self, x: Any, *states: Any) -> tuple[Any, Any]:
-        h, c = states
+    def step(self, x: Any, h: Any, c: Any) -> tuple[Any, Any]:
         i, f, o = (ops.sigmoid(self.linear(gate, x, h)) for gate in "ifo")
         c = f * c + i * ops.tanh(self.linear("g", x, h))
         return o * ops.tanh(c), c

@@ -80,12 +80,11 @@ class Cell(Definition):
         self._states = {str(name): _shape(size, f"state {name!r}") for name, size in state.items()}
         self._declared: dict[str, _symbols.DeclaredParam] = {}
 
-    def step(self, x: Symbol, *states: Symbol) -> Any:
-        """One step of the cell: to be written.
+    # With these arguments checkers of types accept any signature in its place: a user's step names its states.
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """One step of the cell, to be written as ``step(self, x, h, ...)``.
 
-        Args:
-            x: the input of the step.
-            states: the states before the step, in the order in which they were declared.
+        x is the input of the step; h and so on are the states before it, in the order in which they were declared.
 
         Returns:
             The new states in that order, the first of which is y too; or (y, new state, ...), or (y, (new states)).
