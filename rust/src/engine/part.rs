@@ -77,8 +77,8 @@ pub(super) fn products<E: Element>(
             for part in parts {
                 let count = part.active(t);
                 if count > 0 {
-                    let b = part.at(b, t, columns.start);
-                    segments.push(Segment { b, b_stride: part.stride(sums[0].accumulate.b.0), rows: count });
+                    let (b, b_stride) = (part.at(b, t, columns.start), part.stride(b));
+                    segments.push(Segment { b, b_stride, rows: count });
                     origins.push((part, t));
                 }
             }
