@@ -76,7 +76,7 @@ def curves(label: str) -> Callable[[Found], Figure]:
         place.set_yscale("log")
         place.set_xlabel("sequences trained")
         place.set_ylabel(label)
-        place.legend(fontsize="small")
+        place.legend(loc="upper right", fontsize="small")
         return figure
 
     return draw
@@ -109,7 +109,7 @@ def chunker(found: Found) -> Figure:
     place.set_yscale("log")
     place.set_xlabel("strings of the stream")
     place.set_ylabel("symbols told, of a string")
-    place.legend(fontsize="small")
+    place.legend(loc="upper right", fontsize="small")
     return figure
 
 
@@ -136,7 +136,7 @@ def history(found: Found) -> Figure:
     curve.set_yscale("log")
     curve.set_ylabel("bits of four texts", fontsize="small")
     curve.set_xlabel("passes", fontsize="small")
-    curve.legend(fontsize="small")
+    curve.legend(loc="upper right", fontsize="small")
     return figure
 
 

@@ -101,5 +101,5 @@ def curve(
     axes.set_ylabel("bits per character")
     axes.set_ylim(0.9 * min(bits, float(smooth.min())), 4.5)
     axes.set_title(f"{settings.cell.upper()} of {settings.hidden} units on Python's manual, {trained.seconds:.0f} s")
-    axes.legend()
+    axes.legend(loc="upper right")
     figure.savefig(path)
