@@ -68,11 +68,12 @@ fn accumulate<E: Element>(c: &mut Criterion) {
         let all = rows * windows;
         let (mut a, mut b, mut total) = (Buffer::<E>::new(all * m), Buffer::<E>::new(all * v), Buffer::<E>::new(m * v));
         let (a, b) = (a.ptr(), b.ptr());
-        let segments: Vec<_> =
-            (0..windows).map(|w| Segment { b: b.wrapping_add(w * rows * v).cast_const(), b_stride: v, rows }).collect();
+        let segments: Vec<_> = (0..windows)
+            .map(|w| Segment { b: b.wrapping_add(w * rows * v).cast_const(), b_stride: v as isize, rows })
+            .collect();
         let lefts: Vec<_> = (0..windows).map(|w| a.wrapping_add(w * rows * m).cast_const()).collect();
         let ranges: Vec<_> = (0..windows).map(|first| Window { first, count: 1 }).collect();
-        let left = Left { m, a: &lefts, a_stride: m, total: total.ptr(), total_stride: v };
+        let left = Left { m, a: &lefts, a_stride: m as isize, total: total.ptr(), total_stride: v };
         let accumulate = Accumulate { v, windows: &ranges, segments: &segments, lefts: &[left], fresh: true };
         group.throughput(Throughput::Elements(2 * (m * v * all) as u64));
         for kernels in paths::<E>() {

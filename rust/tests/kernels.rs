@@ -300,13 +300,6 @@ fn check_accumulate<E: Element>(
             expected.memory[at] = total;
         }
     }
-    // Rows of b end where its memory ends, so that a tool which watches memory sees a read beyond.
-    let tight: Vec<Vec<E>> =
-        b.iter().map(|b| (0..b.rows).flat_map(|r| (0..v).map(move |k| b.at(r, k))).collect()).collect();
-    let segments: Vec<_> =
-        a.iter().zip(&tight).map(|(a, b)| Segment { b: b.as_ptr(), b_stride: v, rows: a.rows }).collect();
-    let lefts: Vec<_> = if ones { vec![] } else { a.iter().map(Matrix::ptr).collect() };
-    let a_stride = a.first().map_or(0, |a| a.stride);
     let mut first = 0;
     let ranges: Vec<_> = windows
         .iter()
@@ -315,20 +308,38 @@ fn check_accumulate<E: Element>(
             Window { first: first - w.len(), count: w.len() }
         })
         .collect();
-    for kernels in paths_of::<E>(precision) {
-        let mut total = Matrix::<E>::random(m, v, seed ^ 5);
-        let mut again = Matrix::<E>::random(m, v, seed ^ 5);
-        let left = |total: &mut Matrix<E>| {
-            let total_stride = total.stride;
-            Left { m, a: &lefts, a_stride, total: total.ptr_mut(), total_stride }
+    // Rows end where their memory ends, so that a tool which watches memory sees a read beyond; they lie in either order.
+    for turned in [false, true] {
+        let tight = |matrices: &[Matrix<E>]| -> Vec<Vec<E>> {
+            let rows = |matrix: &Matrix<E>| {
+                let row = |r: usize| if turned { matrix.rows - 1 - r } else { r };
+                (0..matrix.rows).flat_map(|r| (0..matrix.width).map(move |k| matrix.at(row(r), k))).collect()
+            };
+            matrices.iter().map(rows).collect()
         };
-        // Several operands on the left are each as one alone.
-        let both = [left(&mut total), left(&mut again)];
-        let accumulate = Accumulate { v, windows: &ranges, segments: &segments, lefts: &both, fresh };
-        // SAFETY: the matrices have the shapes that are given.
-        unsafe { (kernels.accumulate)(&accumulate) };
-        for total in [total, again] {
-            assert_eq!(total.bits(), expected.bits(), "{:?} {m} x {v}, {windows:?}, fresh {fresh}", kernels.isa);
+        let stride = |width: usize| width as isize * if turned { -1 } else { 1 };
+        let begin = |memory: &[E], width: usize| {
+            memory.as_ptr().wrapping_add(if turned { memory.len().saturating_sub(width) } else { 0 })
+        };
+        let (left_rows, right_rows) = (tight(&a), tight(&b));
+        let segment = |(memory, &rows): (&Vec<E>, &usize)| Segment { b: begin(memory, v), b_stride: stride(v), rows };
+        let segments: Vec<_> = right_rows.iter().zip(&flat).map(segment).collect();
+        let lefts: Vec<_> = if ones { vec![] } else { left_rows.iter().map(|memory| begin(memory, m)).collect() };
+        for kernels in paths_of::<E>(precision) {
+            let mut total = Matrix::<E>::random(m, v, seed ^ 5);
+            let mut again = Matrix::<E>::random(m, v, seed ^ 5);
+            let left = |total: &mut Matrix<E>| {
+                let total_stride = total.stride;
+                Left { m, a: &lefts, a_stride: stride(m), total: total.ptr_mut(), total_stride }
+            };
+            // Several operands on the left are each as one alone.
+            let both = [left(&mut total), left(&mut again)];
+            let accumulate = Accumulate { v, windows: &ranges, segments: &segments, lefts: &both, fresh };
+            // SAFETY: the matrices have the shapes that are given.
+            unsafe { (kernels.accumulate)(&accumulate) };
+            for total in [total, again] {
+                assert_eq!(total.bits(), expected.bits(), "{:?} {m} x {v}, {windows:?}, fresh {fresh}", kernels.isa);
+            }
         }
     }
 }

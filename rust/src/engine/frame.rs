@@ -85,6 +85,15 @@ impl<E: Element> Bound<E> {
         self.ptr.wrapping_add(row * self.stride + offset)
     }
 
+    /// Elements from the rows of a step to those of the next, in a share whose rows have one length. The boundaries of a
+    /// track, too, lie side by side there.
+    pub fn pace(&self, rows: &Rows) -> isize {
+        match self.rule {
+            Rule::Fixed => 0,
+            Rule::Packed { .. } | Rule::Track { .. } => (rows.count() * self.stride) as isize,
+        }
+    }
+
     /// The boundary `boundary` of a track.
     #[inline]
     pub fn boundary(&self, rows: &Rows, boundary: usize) -> *mut E {

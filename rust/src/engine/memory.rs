@@ -189,6 +189,17 @@ impl<E: Element> Arenas<E> {
         Memory::new(length)
     }
 
+    /// `length` zeros: a block of this length that was given back, or a new one.
+    pub fn zeros(&self, length: usize) -> Result<Memory<E>> {
+        let held = self.lock().and_then(|mut free| {
+            let same = free.iter().position(|block| block.len() == length)?;
+            Some(free.swap_remove(same))
+        });
+        let Some(mut block) = held else { return Memory::new(length) };
+        block.slice_mut().fill(E::default());
+        Ok(block)
+    }
+
     /// Takes a block back.
     pub fn give(&self, memory: Memory<E>) {
         let Some(mut free) = self.lock() else { return };

@@ -1,5 +1,6 @@
 //! Runs plans over sequences: the only time loop, threads, memory.
 
+mod addresses;
 mod backward;
 mod carry;
 mod frame;

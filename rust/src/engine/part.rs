@@ -60,9 +60,9 @@ impl<'a, E: Element> Part<'a, E> {
 
 /// Adds products summed over the steps from..to; all sums have the same operand on the right, of which these are the
 /// columns. `fresh`: the first steps that the slab has.
-pub(super) fn products<E: Element>(
+pub(super) fn products<'p, E: Element>(
     call: &Call<'_, E>,
-    parts: &[Part<'_, E>],
+    parts: &'p [Part<'p, E>],
     columns: &Range<usize>,
     sums: &[Sum<'_, E>],
     fresh: bool,
@@ -70,18 +70,28 @@ pub(super) fn products<E: Element>(
     to: usize,
 ) {
     let b = sums[0].accumulate.b.0;
+    // A lone row's steps lie side by side: they are rows of one segment, the last of them first.
+    let lone = match parts {
+        [part] if part.rows.count() == 1 => Some(part),
+        _ => None,
+    };
+    // All workers' buffers of a plan have the same strides.
+    let along = |place| parts[0].stride(place) as isize * if lone.is_some() { -1 } else { 1 };
     let (mut segments, mut origins, mut list) = (Vec::new(), Vec::new(), Vec::new());
     for (first, last) in windows(from, to) {
         let start = segments.len();
-        for t in (first..last).rev() {
-            for part in parts {
-                let count = part.active(t);
-                if count > 0 {
-                    let (b, b_stride) = (part.at(b, t, columns.start), part.stride(b));
-                    segments.push(Segment { b, b_stride, rows: count });
-                    origins.push((part, t));
-                }
+        let mut push = |part: &'p Part<'p, E>, t, rows| {
+            if rows > 0 {
+                segments.push(Segment { b: part.at(b, t, columns.start), b_stride: along(b), rows });
+                origins.push((part, t));
             }
+        };
+        match lone {
+            Some(part) => {
+                let last = last.min(part.rows.steps);
+                push(part, last.saturating_sub(1), last.saturating_sub(first));
+            }
+            None => (first..last).rev().for_each(|t| parts.iter().for_each(|part| push(part, t, part.active(t)))),
         }
         if segments.len() > start {
             list.push(Window { first: start, count: segments.len() - start });
@@ -100,8 +110,7 @@ pub(super) fn products<E: Element>(
         .map(|(sum, a)| Left {
             m: sum.rows.len(),
             a,
-            // All workers' buffers of a plan have the same strides.
-            a_stride: sum.accumulate.a.map_or(0, |(a, _)| parts[0].stride(a)),
+            a_stride: sum.accumulate.a.map_or(0, |(a, _)| along(a)),
             total: sum.total.ptr.wrapping_add(sum.rows.start * sum.total.stride + columns.start),
             total_stride: sum.total.stride,
         })

@@ -117,6 +117,11 @@ impl Rows {
         self.range.len()
     }
 
+    /// Whether all rows have one length.
+    pub fn is_even(&self) -> bool {
+        self.ragged.is_none()
+    }
+
     /// How many rows are within their length at step `t`.
     #[inline]
     pub fn active(&self, t: usize) -> usize {

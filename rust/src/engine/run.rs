@@ -1,10 +1,12 @@
 //! Running instructions, and the only time loop.
 
+use super::addresses::{Addresses, Moving};
 use super::frame::{Bound, Rule, Span};
 use super::rows::Rows;
 use super::shared;
-use crate::kernels::{Block, Element, Gemm, Kernels, Operand, Term};
+use crate::kernels::{Block, Element, Gemm, Kernels};
 use crate::plan::{Instruction, Place, Plan, Start};
+use std::ops::Range;
 
 /// What random nodes are keyed by, besides the node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,8 +37,7 @@ pub struct Runner<'a, E: Element> {
     pub path: &'a str,
     /// Memory for the temporaries of block programs.
     pub scratch: *mut E,
-    terms: Vec<Term<E>>,
-    operands: Vec<Operand<E>>,
+    at: Addresses<E>,
 }
 
 impl<'a, E: Element> Runner<'a, E> {
@@ -53,7 +54,7 @@ impl<'a, E: Element> Runner<'a, E> {
         path: &'a str,
         scratch: *mut E,
     ) -> Self {
-        Self { kernels, plan, bound, packs, rows, ids, draw, path, scratch, terms: Vec::new(), operands: Vec::new() }
+        Self { kernels, plan, bound, packs, rows, ids, draw, path, scratch, at: Addresses::default() }
     }
 
     /// Runs the steps from..to: what comes before the loop, the loop, what comes after. `enter(t)` runs before step t
@@ -71,31 +72,49 @@ impl<'a, E: Element> Runner<'a, E> {
                 let active = to.min(self.rows.steps);
                 let step = |index| if plan.backward { active - 1 - index } else { from + index };
                 let count = active.saturating_sub(from);
-                if let [block @ Instruction::Block { width, .. }] = &plan.step[..] {
+                if let [Instruction::Block { width, .. }] = &plan.step[..] {
                     (0..count).for_each(|index| enter(step(index)));
-                    self.inside_blocks(block, *width, (0..count).map(step));
-                } else {
-                    for index in 0..count {
-                        enter(step(index));
-                        self.list(&plan.step, Span::Step(step(index)));
+                    // All steps of a few rows before the next rows, so that their state stays in the first-level cache: rows do
+                    // not meet. A few pieces of the program, so that a call of it is worth making.
+                    let tile = 4 * crate::kernels::block_rows(*width);
+                    for first in (0..self.rows.count()).step_by(tile) {
+                        self.time(count, step, first..(first + tile).min(self.rows.count()), |_| {});
                     }
+                } else {
+                    self.time(count, step, 0..self.rows.count(), enter);
                 }
             }
             self.chunk(&plan.after, from, to);
         }
     }
 
-    /// A time loop that is one elementwise program: all steps of a few rows before the next rows, so that their state stays
-    /// in the first-level cache. Rows do not meet, so the order does not show.
-    unsafe fn inside_blocks(&mut self, block: &Instruction, width: usize, steps: impl Iterator<Item = usize> + Clone) {
-        // A few pieces of the program, so that a call of it is worth making.
-        let tile = 4 * crate::kernels::block_rows(width);
-        for first in (0..self.rows.count()).step_by(tile) {
-            for t in steps.clone() {
-                let rows = self.rows.active(t).saturating_sub(first).min(tile);
-                if rows > 0 {
-                    // SAFETY: passed on from `steps`.
-                    unsafe { self.instruction(block, Span::Step(t), first, rows) };
+    /// The time loop, over these rows.
+    unsafe fn time(
+        &mut self,
+        count: usize,
+        step: impl Fn(usize) -> usize,
+        rows: Range<usize>,
+        mut enter: impl FnMut(usize),
+    ) {
+        let list = &self.plan.step[..];
+        if count == 0 || rows.is_empty() {
+            return;
+        }
+        let even = self.rows.is_even();
+        let moving = |i| Moving::new(i, self.bound, self.rows, (step(0), !self.plan.backward), rows.start);
+        let mut moving: Vec<_> = if even { list.iter().map(moving).collect() } else { Vec::new() };
+        for t in (0..count).map(step) {
+            enter(t);
+            let rows = rows.start..rows.end.min(self.rows.active(t));
+            // SAFETY: passed on from `steps`.
+            unsafe {
+                if even {
+                    for (instruction, moving) in list.iter().zip(&mut moving) {
+                        self.run(instruction, &moving.at, Span::Step(t), rows.len());
+                        moving.advance();
+                    }
+                } else if !rows.is_empty() {
+                    list.iter().for_each(|i| self.instruction(i, Span::Step(t), rows.clone()));
                 }
             }
         }
@@ -139,55 +158,34 @@ impl<'a, E: Element> Runner<'a, E> {
         }
         for instruction in list {
             // SAFETY: the caller's promise.
-            unsafe { self.instruction(instruction, span, 0, rows) };
+            unsafe { self.instruction(instruction, span, 0..rows) };
         }
     }
 
-    /// Runs an instruction on `rows` rows of a span, a block program from row `first` on.
+    /// Runs an instruction on rows of a span: an elementwise program, or from the first row on.
+    unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, rows: Range<usize>) {
+        let mut at = std::mem::take(&mut self.at);
+        at.point(instruction, self.bound, self.rows, span.first());
+        at.from_row(rows.start);
+        // SAFETY: passed on from `steps`.
+        unsafe { self.run(instruction, &at, span, rows.len()) };
+        self.at = at;
+    }
+
+    /// Runs an instruction on `rows` rows from where its addresses point to.
     #[inline]
-    unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, first: usize, rows: usize) {
-        let t = span.first();
+    unsafe fn run(&self, instruction: &Instruction, at: &Addresses<E>, span: Span, rows: usize) {
         match instruction {
-            Instruction::Gemm { terms, start, out, pack, .. } => {
-                self.terms.clear();
-                for term in terms {
-                    let stride = self.bound[term.place.buffer].stride;
-                    let a = self.bound[term.place.buffer].at(self.rows, t, term.place.offset, term.place.later);
-                    self.terms.push(Term { a, stride, k: term.k });
-                }
-                let (init, init_stride) = match start {
-                    Start::Zero => (std::ptr::null(), 0),
-                    Start::At(place) => (self.at(*place, t).cast_const(), self.bound[place.buffer].stride),
-                };
-                let gemm = Gemm {
-                    rows,
-                    columns: self.plan.packs[*pack].columns,
-                    terms: &self.terms,
-                    weights: self.packs[*pack],
-                    init,
-                    init_stride,
-                    out: self.at(*out, t),
-                    out_stride: self.bound[out.buffer].stride,
-                };
+            Instruction::Gemm { pack, .. } => {
+                let &Addresses { ref terms, init, init_stride, out, out_stride, .. } = at;
+                let (columns, weights) = (self.plan.packs[*pack].columns, self.packs[*pack]);
+                let gemm = Gemm { rows, columns, terms, weights, init, init_stride, out, out_stride };
                 // SAFETY: places are bound to memory of at least `rows` rows of the padded width; operands are not the output.
                 unsafe { shared::gemm(self.kernels, &gemm) };
             }
-            Instruction::Block { width, operands, ops, temporaries, .. } => {
-                self.operands.clear();
-                for place in operands {
-                    let bound = &self.bound[place.buffer];
-                    let start = bound.at(self.rows, t, place.offset, place.later);
-                    let stride = bound.stride;
-                    self.operands.push(Operand { ptr: start.wrapping_add(first * stride), stride });
-                }
-                let block = Block {
-                    rows,
-                    width: *width,
-                    ops,
-                    operands: &self.operands,
-                    scratch: self.scratch,
-                    temporaries: *temporaries,
-                };
+            Instruction::Block { width, ops, temporaries, .. } => {
+                let (width, temporaries) = (*width, *temporaries);
+                let block = Block { rows, width, ops, operands: &at.operands, scratch: self.scratch, temporaries };
                 // SAFETY: as above; the scratch holds the temporaries of the plan's largest program.
                 unsafe { (self.kernels.block)(&block) };
             }

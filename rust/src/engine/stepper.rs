@@ -1,5 +1,6 @@
 //! One step at a time: every address is worked out beforehand, so a step is a list of calls of kernels.
 
+use super::addresses::Addresses;
 use super::frame::{self, Bound, Home, Rule, Span};
 use super::memory::Memory;
 use super::params::{Layout, Params};
@@ -8,10 +9,8 @@ use super::run::{Draw, Runner, put_index};
 use super::shared;
 use super::stage::{Ready, Stage, Which, scratch_len};
 use crate::error::{Error, Result};
-use crate::kernels::{
-    Block, BlockOp, Element, Gemm, Kernels, Narrow, NarrowGemm, Operand, Precision, Term, Width, packed_len,
-};
-use crate::plan::{Instruction, Place, Plan, Start, padded};
+use crate::kernels::{Block, BlockOp, Element, Gemm, Kernels, Narrow, NarrowGemm, Precision, Width, packed_len};
+use crate::plan::{Instruction, Plan, padded};
 use std::sync::Arc;
 
 /// Stages bound for steps of a fixed number of rows.
@@ -51,31 +50,13 @@ enum Job<E> {
         weights: Narrow,
     },
     Block {
+        at: Addresses<E>,
         width: usize,
         ops: Vec<BlockOp>,
-        operands: Vec<Operand<E>>,
         temporaries: usize,
     },
     /// A row operation, run from the plan: which list, which instruction.
     Row(usize, usize),
-}
-
-/// Where a product reads and writes, besides weights.
-struct Addresses<E> {
-    terms: Vec<Term<E>>,
-    init: *const E,
-    init_stride: usize,
-    out: *mut E,
-    out_stride: usize,
-}
-
-impl<E> Addresses<E> {
-    /// The same as addresses of another type.
-    fn cast<T>(self) -> Addresses<T> {
-        let Self { terms, init, init_stride, out, out_stride } = self;
-        let terms = terms.into_iter().map(|t| Term { a: t.a.cast(), stride: t.stride, k: t.k }).collect();
-        Addresses { terms, init: init.cast(), init_stride, out: out.cast(), out_stride }
-    }
 }
 
 fn lists(plan: &Plan) -> [&[Instruction]; 3] {
@@ -119,23 +100,12 @@ impl<E: Element> Stepper<E> {
             }
             let place = plan.outputs[0];
             output = bound[place.buffer].as_input(place);
-            let address = |place: Place| bound[place.buffer].at(shard, 0, place.offset, place.later);
-            let stride = |place: Place| bound[place.buffer].stride;
             let mut jobs = Vec::new();
             for (list, instructions) in lists(plan).into_iter().enumerate() {
                 for (index, instruction) in instructions.iter().enumerate() {
+                    let at = Addresses::new(instruction, &bound, shard, 0);
                     jobs.push(match instruction {
-                        Instruction::Gemm { terms, start, out, pack, .. } => {
-                            let (init, init_stride) = match start {
-                                Start::Zero => (std::ptr::null(), 0),
-                                Start::At(place) => (address(*place).cast_const(), stride(*place)),
-                            };
-                            let terms = terms
-                                .iter()
-                                .map(|t| Term { a: address(t.place).cast_const(), stride: stride(t.place), k: t.k })
-                                .collect();
-                            let at =
-                                Addresses { terms, init, init_stride, out: address(*out), out_stride: stride(*out) };
+                        Instruction::Gemm { pack, .. } => {
                             let pack_of = &plan.packs[*pack];
                             let (columns, depth) = (pack_of.columns, pack_of.depths.iter().sum());
                             let weights = ready.packs[*pack];
@@ -151,15 +121,9 @@ impl<E: Element> Stepper<E> {
                                 }
                             }
                         }
-                        Instruction::Block { width, operands, ops, temporaries, .. } => Job::Block {
-                            width: *width,
-                            ops: ops.clone(),
-                            operands: operands
-                                .iter()
-                                .map(|&p| Operand { ptr: address(p), stride: stride(p) })
-                                .collect(),
-                            temporaries: *temporaries,
-                        },
+                        Instruction::Block { width, ops, temporaries, .. } => {
+                            Job::Block { at, width: *width, ops: ops.clone(), temporaries: *temporaries }
+                        }
                         Instruction::Row { .. } => Job::Row(list, index),
                     });
                 }
@@ -236,23 +200,23 @@ impl<E: Element> Stepper<E> {
                 unsafe {
                     match job {
                         Job::Gemm { at, columns, weights } => {
-                            let &Addresses { ref terms, init, init_stride, out, out_stride } = at;
+                            let &Addresses { ref terms, init, init_stride, out, out_stride, .. } = at;
                             let (columns, weights) = (*columns, *weights);
                             let gemm = Gemm { rows, columns, terms, weights, init, init_stride, out, out_stride };
                             shared::gemm(self.kernels, &gemm);
                         }
                         Job::Narrow { at, weights } => {
-                            let &Addresses { ref terms, init, init_stride, out, out_stride } = at;
+                            let &Addresses { ref terms, init, init_stride, out, out_stride, .. } = at;
                             let columns = (0, weights.columns());
                             let gemm = NarrowGemm { rows, columns, terms, weights, init, init_stride, out, out_stride };
                             shared::narrow(self.kernels, &gemm);
                         }
-                        Job::Block { width, ops, operands, temporaries } => {
+                        Job::Block { at, width, ops, temporaries } => {
                             (self.kernels.block)(&Block {
                                 rows,
                                 width: *width,
                                 ops,
-                                operands,
+                                operands: &at.operands,
                                 scratch: self.scratch.ptr(),
                                 temporaries: *temporaries,
                             });

@@ -159,6 +159,7 @@ impl<E: Element> Piece<'_, E> {
             clip::clip_norm(gradients.params.slice_mut(), &model.chain.layout.ranges(), limit)?;
         }
         model.update(optimizer, gradients.params.slice(), training.lr)?;
+        model.recycle_gradients(gradients.params);
         Ok((total, tape.states))
     }
 }

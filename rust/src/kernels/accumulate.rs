@@ -47,8 +47,8 @@ pub struct Window {
 pub struct Segment<E> {
     /// The first element.
     pub b: *const E,
-    /// Elements between rows.
-    pub b_stride: usize,
+    /// Elements from a row to the next, which may lie before it.
+    pub b_stride: isize,
     /// Rows.
     pub rows: usize,
 }
@@ -60,8 +60,8 @@ pub struct Left<'a, E> {
     pub m: usize,
     /// The first element of every segment; empty: ones, so that parts are chains of additions of `b`.
     pub a: &'a [*const E],
-    /// Elements between its rows.
-    pub a_stride: usize,
+    /// Elements from a row to the next.
+    pub a_stride: isize,
     /// The sums.
     pub total: *mut E,
     /// Elements between rows of `total`, a multiple of PAD.

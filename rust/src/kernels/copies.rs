@@ -64,7 +64,7 @@ impl<E: Constants> Copied<'_, E> {
     #[inline(always)]
     fn source(&self, tile: &Rows, segment: usize, row: usize) -> *const E {
         let left = &self.accumulate.lefts[tile.left];
-        left.a.get(segment).map_or(null(), |a| a.wrapping_add(row * left.a_stride + tile.first))
+        left.a.get(segment).map_or(null(), |a| a.wrapping_offset(row as isize * left.a_stride).wrapping_add(tile.first))
     }
 }
 
@@ -109,11 +109,11 @@ unsafe fn copy_tile<E: Constants>(copied: Copied<'_, E>, tile: &Rows, run: &Run<
             for r in 0..run.rows {
                 prefetch(run.ahead(r, from, later, left.a_stride));
                 // What is too much lies where the next row, or the gap, is.
-                copy_nonoverlapping(from.add(r * left.a_stride), to.add(r * TALLEST), WHOLE);
+                copy_nonoverlapping(from.offset(r as isize * left.a_stride), to.add(r * TALLEST), WHOLE);
             }
         } else {
             for r in 0..run.rows {
-                let from = from.add(r * left.a_stride);
+                let from = from.offset(r as isize * left.a_stride);
                 (0..tile.count).for_each(|k| *to.add(r * TALLEST + k) = *from.add(k));
             }
         }
@@ -126,9 +126,11 @@ unsafe fn copy_tile<E: Constants>(copied: Copied<'_, E>, tile: &Rows, run: &Run<
 unsafe fn copy_panels<S: Simd, E: Constants>(s: S, copied: Copied<'_, E>, run: &Run<E>, next: &Run<E>, done: usize) {
     let lanes = V::<S, E>::LANES;
     let v = (copied.accumulate.v - copied.column).min(PANELS * 2 * lanes);
-    let [first, later] = [run, next].map(|run| run.from.b.wrapping_add(run.row * run.from.b_stride + copied.column));
+    let begin =
+        |run: &Run<E>| run.from.b.wrapping_offset(run.row as isize * run.from.b_stride).wrapping_add(copied.column);
+    let (first, later) = (begin(run), begin(next));
     for r in 0..run.rows {
-        let from = first.wrapping_add(r * run.from.b_stride);
+        let from = first.wrapping_offset(r as isize * run.from.b_stride);
         let ahead = run.ahead(r, first, later, run.from.b_stride);
         for k in (0..v).step_by(lanes) {
             let to = copied.panel(k / (2 * lanes), 2 * lanes).wrapping_add((done + r) * 2 * lanes + k % (2 * lanes));
@@ -150,10 +152,10 @@ impl<E> Run<E> {
     /// Where the row lies that is copied [`AHEAD`] rows after row `r`, here or in the next run, given the first of both; a
     /// wrong address costs nothing.
     #[inline(always)]
-    fn ahead(&self, r: usize, first: *const E, later: *const E, stride: usize) -> *const E {
+    fn ahead(&self, r: usize, first: *const E, later: *const E, stride: isize) -> *const E {
         match (r + AHEAD).checked_sub(self.rows) {
-            None => first.wrapping_add((r + AHEAD) * stride),
-            Some(beyond) => later.wrapping_add(beyond * stride),
+            None => first.wrapping_offset((r + AHEAD) as isize * stride),
+            Some(beyond) => later.wrapping_offset(beyond as isize * stride),
         }
     }
 }

@@ -20,6 +20,12 @@ pub struct Gradients<E: Element> {
 }
 
 impl<E: Element> Model<E> {
+    /// Takes the memory of gradients back that are no longer needed, for the next ones: the system takes longer to give
+    /// new memory than it takes to clear this.
+    pub fn recycle_gradients(&self, gradients: Memory<E>) {
+        self.arenas.give(gradients);
+    }
+
     /// Runs a tape backward from the gradient of its output `dy` (same layout) and of its final states. A tape may be
     /// used many times, until the parameters change.
     pub fn backward(
@@ -73,7 +79,7 @@ impl<E: Element> Model<E> {
             }
         }
         let pass = Pass { params, kernels: tape.kernels, stop: &stop, training: tape.training, draw: tape.draw };
-        let mut gradients = Memory::new(self.chain.layout.len.max(1))?;
+        let mut gradients = self.arenas.zeros(self.chain.layout.len.max(1))?;
         let mut states: Vec<Vec<E>> = vec![Vec::new(); self.chain.states.len()];
         let mut first_state = self.chain.states.len();
         let mut current: Option<Vec<E>> = None;

@@ -25,6 +25,15 @@ pub(super) struct Held<E: Float> {
     params: Mutex<Memory<E>>,
 }
 
+impl<E: Float> Drop for Held<E> {
+    fn drop(&mut self) {
+        let params = self.params.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(none) = Memory::new(0) {
+            self.model.recycle_gradients(std::mem::replace(params, none));
+        }
+    }
+}
+
 impl Gradients {
     /// `shape` is that of x, where its gradient is wanted.
     pub(super) fn new<E: Float>(

@@ -227,6 +227,8 @@ impl<E: Element> Net<E> {
             clip::clip_norm(gradients.params.slice_mut(), &self.model.chain.layout.ranges(), limit)?;
         }
         let rate = self.learning.lr * self.schedule.factor(self.optimizer.updates());
-        self.model.update(&mut self.optimizer, gradients.params.slice(), rate)
+        self.model.update(&mut self.optimizer, gradients.params.slice(), rate)?;
+        self.model.recycle_gradients(gradients.params);
+        Ok(())
     }
 }

@@ -195,6 +195,8 @@ impl Net {
             state.copy_from_slice(last);
         }
         self.model.recycle(tape);
-        self.model.update(&mut self.optimizer, gradients.params.slice(), self.rate)
+        self.model.update(&mut self.optimizer, gradients.params.slice(), self.rate)?;
+        self.model.recycle_gradients(gradients.params);
+        Ok(())
     }
 }
