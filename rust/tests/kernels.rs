@@ -425,6 +425,51 @@ fn check_block<E: Element>(rows: usize, width: usize, program: &[(usize, u16, u1
     }
 }
 
+/// Operations made as one round where their parts do.
+fn check_fused<E: Element>(seed: u64) {
+    use Elementwise::{
+        Add, Flush, FlushedAdd, FlushedFma, FlushedMul, Fma, Mul, SigmoidSlope, Sub, TanhSlope, TimesSigmoidSlope,
+        TimesTanhSlope,
+    };
+    // Operands 0, 1, 2 are numbers, 3 ones, 4 what the parts give, 5 what the whole gives; 6 is a temporary.
+    let op = |op, dst, a, b, c| BlockOp { op, dst, a, b, c };
+    let square = op(Mul, 6, 1, 1, 0);
+    let cases = [
+        (vec![square, op(Sub, 4, 1, 6, 0)], op(SigmoidSlope, 5, 1, 0, 0)),
+        (vec![square, op(Sub, 4, 3, 6, 0)], op(TanhSlope, 5, 1, 0, 0)),
+        (vec![square, op(Sub, 6, 1, 6, 0), op(Mul, 4, 0, 6, 0)], op(TimesSigmoidSlope, 5, 0, 1, 0)),
+        (vec![square, op(Sub, 6, 3, 6, 0), op(Mul, 4, 0, 6, 0)], op(TimesTanhSlope, 5, 0, 1, 0)),
+        (vec![op(Add, 6, 0, 1, 0), op(Flush, 4, 6, 0, 0)], op(FlushedAdd, 5, 0, 1, 0)),
+        (vec![op(Mul, 6, 0, 1, 0), op(Flush, 4, 6, 0, 0)], op(FlushedMul, 5, 0, 1, 0)),
+        (vec![op(Fma, 6, 0, 1, 2), op(Flush, 4, 6, 0, 0)], op(FlushedFma, 5, 0, 1, 2)),
+    ];
+    let width = 4 * E::PAD;
+    for kernels in paths::<E>() {
+        for (parts, whole) in &cases {
+            let mut values: Vec<Matrix<E>> = (0..6).map(|i| Matrix::random(1, width, seed + i)).collect();
+            for k in 0..width {
+                let at = values[3].start + k;
+                values[3].memory[at] = E::from_f64(1.0);
+                // Some products and sums are so small that they are flushed.
+                if k % 3 == 0 {
+                    for index in 0..3 {
+                        let at = values[index].start + k;
+                        values[index].memory[at] = values[index].memory[at] * E::TINY;
+                    }
+                }
+            }
+            let operands: Vec<_> = values.iter_mut().map(|v| Operand { ptr: v.ptr_mut(), stride: v.stride }).collect();
+            let ops: Vec<BlockOp> = parts.iter().chain([whole]).copied().collect();
+            let mut scratch = Matrix::<E>::new(1, scratch_len(1));
+            let scratch = scratch.ptr_mut();
+            let block = Block { rows: 1, width, ops: &ops, operands: &operands, scratch, temporaries: 1 };
+            // SAFETY: the matrices have the shapes that are given; the temporary is written first.
+            unsafe { (kernels.block)(&block) };
+            assert_eq!(values[4].bits(), values[5].bits(), "{:?} {whole:?}", kernels.isa);
+        }
+    }
+}
+
 fn bits_at<E: Element>(m: &Matrix<E>, k: usize) -> u64 {
     bits(m.at(0, k))
 }
@@ -555,6 +600,14 @@ proptest! {
 }
 
 /// Sizes that the property tests do not reach: many tiles, panels, stretches and pieces.
+#[test]
+fn fused_operations_are_their_parts() {
+    for seed in 0..20 {
+        check_fused::<f32>(seed);
+        check_fused::<f64>(seed);
+    }
+}
+
 #[test]
 fn large_shapes() {
     check_gemm::<f32>(Precision::Full, 33, 300, &[70, 130], 1, false, 1);

@@ -187,6 +187,20 @@ elementwise! {
     Select(_s, a, b, c) = a.eq(a.constant(E::from_f64(0.0))).select(c, b);
     /// +0 where |a| < TINY, else a.
     Flush(_s, a) = math::flush(a);
+    /// The derivative of σ where it is a: a − a².
+    SigmoidSlope(_s, a) = a - a * a;
+    /// The derivative of tanh where it is a: 1 − a².
+    TanhSlope(_s, a) = a.constant(E::from_f64(1.0)) - a * a;
+    /// a × (b − b²).
+    TimesSigmoidSlope(_s, a, b) = a * (b - b * b);
+    /// a × (1 − b²).
+    TimesTanhSlope(_s, a, b) = a * (b.constant(E::from_f64(1.0)) - b * b);
+    /// a + b, flushed.
+    FlushedAdd(_s, a, b) = math::flush(a + b);
+    /// a × b, flushed.
+    FlushedMul(_s, a, b) = math::flush(a * b);
+    /// a × b + c, rounded once and flushed.
+    FlushedFma(_s, a, b, c) = math::flush(a.fma(b, c));
     /// The greatest integer not above a.
     Floor(_s, a) = math::floor(a);
     /// sin a; NaN at ±∞.

@@ -1,6 +1,7 @@
 //! From units and places to instructions.
 
 use super::cut::{Phase, evaluation};
+use super::fuse;
 use super::layout::{Layout, StartKind, Unit, affine_parts};
 use super::{
     Accumulate, Class, GemmTerm, GradientFrom, GradientPart, Instruction, Pack, PackPiece, Place, Plan, Request, Start,
@@ -153,9 +154,9 @@ impl Layout {
         Ok(())
     }
 
-    /// A block program: each node one operation, its result in a register or at its place.
+    /// A block program: its operations, each with its result in a register or at its place.
     fn emit_block(&self, request: &Request<'_>, members: &[NodeId]) -> Instruction {
-        let graph = &request.graph;
+        let operations = fuse::operations(request, members, &self.registers, &self.places);
         let mut operands: Vec<Place> = Vec::new();
         let mut external = |place: Place| {
             operands.iter().position(|&p| p == place).unwrap_or_else(|| {
@@ -165,8 +166,8 @@ impl Layout {
         };
         // First pass: name every operand outside of the program, so that the registers can come after them.
         let mut names: HashMap<NodeId, usize> = HashMap::new();
-        for &id in members {
-            for &node in graph.nodes[id].args.iter().chain([&id]) {
+        for operation in &operations {
+            for &node in operation.args.iter().chain([&operation.id]) {
                 if let (Some(&place), false) = (self.places.get(&node), self.registers.contains(&node)) {
                     names.insert(node, external(place));
                 }
@@ -174,15 +175,14 @@ impl Layout {
         }
         let outside = operands.len();
         let mut last_use: HashMap<NodeId, usize> = HashMap::new();
-        for (at, &id) in members.iter().enumerate() {
-            for &arg in &graph.nodes[id].args {
+        for (at, operation) in operations.iter().enumerate() {
+            for &arg in &operation.args {
                 last_use.insert(arg, at);
             }
         }
         let (mut free, mut temporaries) = (Vec::new(), 0);
         let mut ops = Vec::new();
-        for (at, &id) in members.iter().enumerate() {
-            let args = &graph.nodes[id].args;
+        for (at, fuse::Operation { id, op, args, .. }) in operations.iter().enumerate() {
             let index: Vec<usize> = args.iter().map(|a| names[a]).collect();
             let mut ended: Vec<NodeId> =
                 args.iter().copied().filter(|a| self.registers.contains(a) && last_use[a] == at).collect();
@@ -192,21 +192,18 @@ impl Layout {
                     free.push(names[&arg]);
                 }
             }
-            if self.registers.contains(&id) {
+            if self.registers.contains(id) {
                 let register = free.pop().unwrap_or_else(|| {
                     temporaries += 1;
                     outside + temporaries - 1
                 });
-                names.insert(id, register);
+                names.insert(*id, register);
             }
-            let Some(Evaluation::Elementwise(op)) = evaluation(request, id) else {
-                unreachable!("a block holds elementwise nodes")
-            };
             let short = |i: usize| u16::try_from(index.get(i).copied().unwrap_or(0)).expect("a graph has fewer nodes");
-            let dst = u16::try_from(names[&id]).expect("a graph has fewer nodes");
-            ops.push(BlockOp { op, dst, a: short(0), b: short(1), c: short(2) });
+            let dst = u16::try_from(names[id]).expect("a graph has fewer nodes");
+            ops.push(BlockOp { op: *op, dst, a: short(0), b: short(1), c: short(2) });
         }
-        let width = padded(graph.width(members[0]), self.pad);
+        let width = padded(request.graph.width(members[0]), self.pad);
         Instruction::Block { width, operands, ops, temporaries, nodes: members.to_vec() }
     }
 

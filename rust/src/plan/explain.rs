@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 impl Plan {
     /// The plan as text: what runs in which phase, and what memory a step of one sample takes. v12 is node 12; in a
-    /// backward plan f12 is node 12 of the forward plan, kept, and dy0 the gradient of the output.
+    /// backward plan f12 is node 12 of the forward plan, kept, and dy0 the gradient of the output. A program's nodes may be
+    /// more than its operations, some of which are made as one.
     pub fn explain(&self) -> String {
         let mut text = String::new();
         let when = if self.has_loop() { "each step" } else { "never: no state" };

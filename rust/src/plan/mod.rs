@@ -13,6 +13,7 @@
 mod cut;
 mod emit;
 mod explain;
+mod fuse;
 mod layout;
 mod rewrite;
 
