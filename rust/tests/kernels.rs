@@ -452,9 +452,9 @@ fn check_fused<E: Element>(seed: u64) {
                 values[3].memory[at] = E::from_f64(1.0);
                 // Some products and sums are so small that they are flushed.
                 if k % 3 == 0 {
-                    for index in 0..3 {
-                        let at = values[index].start + k;
-                        values[index].memory[at] = values[index].memory[at] * E::TINY;
+                    for matrix in &mut values[..3] {
+                        let at = matrix.start + k;
+                        matrix.memory[at] = matrix.memory[at] * E::TINY;
                     }
                 }
             }

@@ -68,7 +68,7 @@ impl<E: Element> Addresses<E> {
     }
 
     /// Moves the operands of a program on to row `row`.
-    pub fn from_row(&mut self, row: usize) {
+    pub fn begin_at(&mut self, row: usize) {
         self.operands.iter_mut().for_each(|operand| operand.ptr = operand.ptr.wrapping_add(row * operand.stride));
     }
 
@@ -107,7 +107,7 @@ impl<E: Element> Moving<E> {
         row: usize,
     ) -> Self {
         let mut at = Addresses::new(instruction, bound, rows, t);
-        at.from_row(row);
+        at.begin_at(row);
         let pace = |place: &Place| bound[place.buffer].pace(rows) * if forward { 1 } else { -1 };
         let mut moving = Self { at, terms: Vec::new(), init: 0, out: 0, operands: Vec::new() };
         match instruction {

@@ -166,7 +166,7 @@ impl<'a, E: Element> Runner<'a, E> {
     unsafe fn instruction(&mut self, instruction: &Instruction, span: Span, rows: Range<usize>) {
         let mut at = std::mem::take(&mut self.at);
         at.point(instruction, self.bound, self.rows, span.first());
-        at.from_row(rows.start);
+        at.begin_at(rows.start);
         // SAFETY: passed on from `steps`.
         unsafe { self.run(instruction, &at, span, rows.len()) };
         self.at = at;
