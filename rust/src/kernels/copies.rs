@@ -12,7 +12,7 @@ use super::stretch::{ROWS, Run, Stretch};
 
 /// Tiles of the totals (each of [`TALLEST`] rows) and panels (each of two vectors) that share copied operands.
 pub(super) const TILES: usize = 48;
-pub(super) const PANELS: usize = 8;
+pub(super) const PANELS: usize = 16;
 /// Elements between copied tiles, and between copied panels, lest they meet in the same sets of the cache.
 pub(super) const GAP: usize = 16;
 /// How many rows ahead of the copying memory is asked for.

@@ -6,7 +6,7 @@ use super::accumulate::{Accumulate, Segment, Window};
 use super::constants::Constants;
 
 /// Rows of a stretch.
-pub(super) const ROWS: usize = 64;
+pub(super) const ROWS: usize = 128;
 /// Runs, and spans, of a stretch.
 const RUNS: usize = 64;
 
