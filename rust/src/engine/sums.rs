@@ -214,7 +214,7 @@ impl<E: Element> Sums<E> {
                 let row = bound[row.buffer].ptr.wrapping_add(row.offset);
                 // SAFETY: the row holds every element of the sum; it began as zeros.
                 let row = unsafe { std::slice::from_raw_parts_mut(row, accumulate.rows * accumulate.b.1) };
-                add_total(accumulate, total_of(plan, bound, sum), row);
+                add_total(accumulate, total_of(plan, bound, sum), 0..accumulate.b.1, row);
             }
             run_once(stage, plan, &plan.epilogue, bound, call.kernels)?;
             for part in &plan.gradients {
@@ -228,8 +228,9 @@ impl<E: Element> Sums<E> {
                             *target = *target + unsafe { *row.add(k) };
                         }
                     }
-                    GradientFrom::Total(sum) => {
-                        add_total(&plan.accumulate[sum], total_of(plan, bound, sum), target);
+                    GradientFrom::Total { sum, column, width } => {
+                        let total = total_of(plan, bound, sum);
+                        add_total(&plan.accumulate[sum], total, column..column + width, target);
                     }
                 }
             }
@@ -245,19 +246,25 @@ fn total_of<E: Element>(plan: &Plan, bound: &[Bound<E>], sum: usize) -> Bound<E>
     bound[total.expect("every sum has its buffer")]
 }
 
-/// Adds a sum, in the order of the parameter's elements, to its gradient.
-fn add_total<E: Element>(sum: &Accumulate, total: Bound<E>, target: &mut [E]) {
-    let (rows, columns) = (sum.rows, sum.b.1);
-    for m in 0..rows {
-        // SAFETY: the total holds `rows` rows of at least `columns` elements.
-        let row = unsafe { std::slice::from_raw_parts(total.ptr.wrapping_add(m * total.stride), columns) };
-        if sum.swapped {
-            for (k, &value) in row.iter().enumerate() {
+/// Adds columns of a sum, in the order of the parameter's elements, to their gradient.
+fn add_total<E: Element>(sum: &Accumulate, total: Bound<E>, columns: Range<usize>, target: &mut [E]) {
+    let (rows, width) = (sum.rows, columns.len());
+    // SAFETY: the total holds `rows` rows of at least as many elements as the sum has columns.
+    let row = |m: usize| unsafe {
+        std::slice::from_raw_parts(total.ptr.wrapping_add(m * total.stride + columns.start), width)
+    };
+    if !sum.swapped {
+        for m in 0..rows {
+            target[m * width..][..width].iter_mut().zip(row(m)).for_each(|(target, &value)| *target = *target + value);
+        }
+        return;
+    }
+    // Transposed square by square: each cache line of either side is met in one of them.
+    const SIDE: usize = 16;
+    for k in (0..width).step_by(SIDE) {
+        for m in 0..rows {
+            for (k, &value) in (k..width.min(k + SIDE)).zip(&row(m)[k..]) {
                 target[k * rows + m] = target[k * rows + m] + value;
-            }
-        } else {
-            for (target, &value) in target[m * columns..][..columns].iter_mut().zip(row) {
-                *target = *target + value;
             }
         }
     }

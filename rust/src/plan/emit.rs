@@ -3,19 +3,16 @@
 use super::cut::{Phase, evaluation};
 use super::fuse;
 use super::layout::{Layout, StartKind, Unit, affine_parts};
-use super::{
-    Accumulate, Class, GemmTerm, GradientFrom, GradientPart, Instruction, Pack, PackPiece, Place, Plan, Request, Start,
-    padded,
-};
+use super::{Class, GemmTerm, Instruction, Pack, PackPiece, Place, Plan, Request, Start, padded};
 use crate::error::{Error, Result};
-use crate::graph::{Accumulation, Evaluation, NodeId, RowOp};
+use crate::graph::{Evaluation, NodeId, RowOp};
 use crate::kernels::{BlockOp, Elementwise};
 use std::collections::{BTreeMap, HashMap};
 
 impl Layout {
     pub(super) fn emit(mut self, request: Request<'_>) -> Result<Plan> {
         let mut packs = Vec::new();
-        let (accumulate, totals, flattened) = self.emit_accumulations(&request)?;
+        let sums = self.emit_sums(&request)?;
         let mut lists: HashMap<Phase, Vec<Instruction>> = HashMap::new();
         let mut prologue_end = Vec::new();
         for phase in [Phase::Prologue, Phase::Before, Phase::Step, Phase::After, Phase::Epilogue] {
@@ -53,7 +50,7 @@ impl Layout {
                 nodes: vec![node],
             });
         }
-        let gradients = self.emit_gradients(&request, &totals)?;
+        let gradients = self.emit_gradients(&request, &sums)?;
         let outputs = request.graph.outputs.iter().map(|&id| self.place(&request, id)).collect::<Result<Vec<_>>>()?;
         let mut saved = BTreeMap::new();
         for &id in request.saved {
@@ -67,8 +64,8 @@ impl Layout {
             before,
             step,
             after,
-            accumulate,
-            flattened,
+            accumulate: sums.list,
+            flattened: sums.flattened,
             epilogue,
             packs,
             tracks: self.tracks,
@@ -79,7 +76,7 @@ impl Layout {
         })
     }
 
-    fn place(&self, request: &Request<'_>, id: NodeId) -> Result<Place> {
+    pub(super) fn place(&self, request: &Request<'_>, id: NodeId) -> Result<Place> {
         self.places.get(&id).copied().ok_or_else(|| {
             Error::Unsupported(format!(
                 "'{}': node {id} cannot be planned: expected a value that varies from step to step",
@@ -221,68 +218,6 @@ impl Layout {
         let types: Vec<_> = node.args.iter().map(|&a| graph.ty(a)).collect();
         let extents = op.extents(&types, &node.ty);
         Ok(Instruction::Row { op, args, out: self.place(request, id)?, width: graph.width(id), extents, node: id })
-    }
-
-    #[allow(clippy::type_complexity, reason = "one caller, which takes it apart at once")]
-    fn emit_accumulations(
-        &mut self,
-        request: &Request<'_>,
-    ) -> Result<(Vec<Accumulate>, HashMap<NodeId, usize>, Vec<(usize, Place)>)> {
-        let graph = &request.graph;
-        let mut list = Vec::new();
-        let mut totals = HashMap::new();
-        let mut flattened = Vec::new();
-        for (id, node) in graph.nodes.iter().enumerate() {
-            if self.phases[id] != Phase::Accumulate {
-                continue;
-            }
-            let Some(Evaluation::Accumulate(kind)) = evaluation(request, id) else { continue };
-            let operand = |i: usize| -> Result<(Place, usize)> {
-                let arg = node.args[i];
-                if !graph.nodes[arg].varies {
-                    return Err(Error::Unsupported(format!(
-                        "'{}': the sum of a constant over steps (node {id}) cannot be planned yet",
-                        graph.name
-                    )));
-                }
-                Ok((self.place(request, arg)?, graph.width(arg)))
-            };
-            let rows = match kind {
-                Accumulation::Sum => 1,
-                _ => node.ty.shape[0],
-            };
-            let (a, b) = match kind {
-                Accumulation::Sum => (None, operand(0)?),
-                _ => (Some(operand(0)?), operand(1)?),
-            };
-            // Vectors run across the second operand: the wider one, where the other is narrower than a vector.
-            let swapped = kind == Accumulation::Outer && a.is_some_and(|a| a.1 > b.1 && b.1 < 2 * self.pad);
-            let (a, b) = match (swapped, a) {
-                (true, Some(a)) => (Some(b), a),
-                _ => (a, b),
-            };
-            let rows = if swapped { a.map_or(1, |a| a.1) } else { rows };
-            totals.insert(id, list.len());
-            self.buffer(Class::Total(list.len()), b.1);
-            if self.users[id].iter().any(|&user| user != usize::MAX) {
-                let row = self.fresh(Class::Final, graph.width(id));
-                self.places.insert(id, row);
-                flattened.push((list.len(), row));
-            }
-            list.push(Accumulate { kind, a, b, rows, swapped, node: id });
-        }
-        Ok((list, totals, flattened))
-    }
-
-    fn emit_gradients(&self, request: &Request<'_>, totals: &HashMap<NodeId, usize>) -> Result<Vec<GradientPart>> {
-        let part = |&(param, offset, node): &(usize, usize, NodeId)| {
-            let from = match totals.get(&node) {
-                Some(&total) => GradientFrom::Total(total),
-                None => GradientFrom::Row(self.place(request, node)?, request.graph.width(node)),
-            };
-            Ok(GradientPart { param, offset, from })
-        };
-        request.gradients.iter().map(part).collect()
     }
 }
 

@@ -25,25 +25,21 @@ impl Plan {
         }
         for sum in &self.accumulate {
             let b = self.place(&sum.b.0);
+            let names: Vec<String> = sum.nodes.iter().map(|(node, _)| format!("v{node}")).collect();
+            let names = names.join(", ");
             let _ = match (sum.kind, &sum.a) {
                 (Accumulation::Outer, Some(a)) => writeln!(
                     text,
-                    "    v{} = Σ {}ᵀ · {b}   ({} x {}){}",
-                    sum.node,
+                    "    {names} = Σ {}ᵀ · {b}   ({} x {}){}",
                     self.place(&a.0),
                     sum.rows,
                     sum.b.1,
                     if sum.swapped { ", transposed" } else { "" }
                 ),
-                (Accumulation::Rows, Some(a)) => writeln!(
-                    text,
-                    "    v{} = Σ {b} at row {}   ({} x {})",
-                    sum.node,
-                    self.place(&a.0),
-                    sum.rows,
-                    sum.b.1
-                ),
-                _ => writeln!(text, "    v{} = Σ {b}   ({})", sum.node, sum.b.1),
+                (Accumulation::Rows, Some(a)) => {
+                    writeln!(text, "    {names} = Σ {b} at row {}   ({} x {})", self.place(&a.0), sum.rows, sum.b.1)
+                }
+                _ => writeln!(text, "    {names} = Σ {b}   ({})", sum.b.1),
             };
         }
         self.write_phase(&mut text, "epilogue", "once a call", &self.epilogue);
@@ -59,7 +55,10 @@ impl Plan {
         );
         for part in &self.gradients {
             let from = match part.from {
-                GradientFrom::Total(total) => format!("v{}", self.accumulate[total].node),
+                GradientFrom::Total { sum, column, .. } => {
+                    let mut nodes = self.accumulate[sum].nodes.iter();
+                    nodes.find(|node| node.1 == column).map_or(String::new(), |(node, _)| format!("v{node}"))
+                }
                 GradientFrom::Row(place, _) => self.place(&place),
             };
             let _ = writeln!(text, "  gradient of {}[{}..] += {from}", self.graph.params[part.param].name, part.offset);

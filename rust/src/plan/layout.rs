@@ -38,6 +38,8 @@ pub(super) struct Layout {
     pub inputs: Vec<Option<BufferId>>,
     pub raw_params: HashMap<usize, BufferId>,
     pub kept: BTreeSet<NodeId>,
+    /// Values that lie beside others which meet the same operand in sums.
+    pub side_by_side: BTreeSet<NodeId>,
     pub pad: usize,
 }
 
@@ -87,6 +89,7 @@ impl Layout {
             inputs: vec![None; request.graph.inputs.len()],
             raw_params: HashMap::new(),
             kept,
+            side_by_side: BTreeSet::new(),
             pad: request.pad,
         };
         for phase in [Phase::Prologue, Phase::Before, Phase::Step, Phase::After, Phase::Epilogue] {
@@ -95,6 +98,7 @@ impl Layout {
         }
         layout.place_leaves(request);
         layout.place_states(request);
+        layout.place_side_by_side(request);
         for phase in [Phase::Prologue, Phase::Before, Phase::Step, Phase::After, Phase::Epilogue] {
             for unit in layout.units[&phase].clone() {
                 match unit {
@@ -264,7 +268,7 @@ impl Layout {
     }
 
     /// The class of a value that needs memory of its own.
-    fn class(&self, phase: Phase, id: NodeId) -> Class {
+    pub(super) fn class(&self, phase: Phase, id: NodeId) -> Class {
         match phase {
             Phase::Prologue => Class::Once,
             Phase::Epilogue => Class::Final,

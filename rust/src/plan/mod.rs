@@ -16,6 +16,7 @@ mod explain;
 mod fuse;
 mod layout;
 mod rewrite;
+mod sums;
 
 pub use cut::Phase;
 pub use rewrite::normal_form;
@@ -72,6 +73,13 @@ pub struct Place {
     pub offset: usize,
     /// Of a track: the boundary after step t instead of the one before (for a backward plan, in forward time).
     pub later: bool,
+}
+
+impl Place {
+    /// The place so many columns on.
+    fn moved(self, columns: usize) -> Self {
+        Self { offset: self.offset + columns, ..self }
+    }
 }
 
 /// One term of a GEMM: columns of a buffer times the next `k` rows of the packed weights.
@@ -177,8 +185,8 @@ pub struct Accumulate {
     pub rows: usize,
     /// Whether the result is the transpose of what the node says (vectors run across the wider operand).
     pub swapped: bool,
-    /// The node.
-    pub node: NodeId,
+    /// The nodes it computes, and the first column of each.
+    pub nodes: Vec<(NodeId, usize)>,
 }
 
 /// A part of a parameter's gradient.
@@ -195,8 +203,15 @@ pub struct GradientPart {
 /// Where a part of a gradient comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum GradientFrom {
-    /// An accumulation.
-    Total(usize),
+    /// Columns of a sum.
+    Total {
+        /// Which sum.
+        sum: usize,
+        /// The first column.
+        column: usize,
+        /// How many.
+        width: usize,
+    },
     /// A row made by the epilogue, of this width.
     Row(Place, usize),
 }
