@@ -64,6 +64,24 @@ def test_single_steps_equal_the_sequence(configuration, data):
 
 @pytest.mark.parametrize("configuration", CAUSAL, ids=lambda c: c.name)
 @given(data=st.data())
+def test_several_steps_in_a_call_equal_the_sequence(configuration, data):
+    # More than 64 steps: a stream's own blocks must not show either.
+    steps = data.draw(st.integers(0, 80))
+    case = data.draw(cases(configuration, bidirectional=False, lengths=None, unbatched=False, steps=steps))
+    model = case.build()
+    whole = model.record(case.x, **case.given, training=False)
+    stream = model.stream(batch_size=case.batch)
+    if case.state is not None:
+        stream.state = case.state
+    x, y = (np.moveaxis(array, case.time_axis, 0) for array in (case.x, whole.y))
+    for start, stop in data.draw(cuts(case.steps)):
+        assert_same_bits(stream.steps(x[start:stop]), y[start:stop], f"y of steps {start} to {stop}")
+    for got, expected in zip(flat(stream.state), flat(whole.state), strict=True):
+        assert_same_bits(got, expected, "final state")
+
+
+@pytest.mark.parametrize("configuration", CAUSAL, ids=lambda c: c.name)
+@given(data=st.data())
 def test_a_stream_of_one_row_takes_vectors_and_starts_again(configuration, data):
     case = data.draw(cases(configuration, bidirectional=False, lengths=None, unbatched=False, initial=False))
     model = case.build()

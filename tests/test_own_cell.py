@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnnrs
+from cases import assert_same_bits
 from rnnrs import ops
 from rnnrs.testing import check_cell
 
@@ -71,6 +72,28 @@ def test_the_laws(cell, reference, capsys):
     report = check_cell(cell, reference, cases=4)
     assert capsys.readouterr().out.strip() == str(report)
     assert [r.number for r in report.results if not r.passed] == ([] if reference else [2])
+
+
+class Late(rnnrs.Cell):
+    """Tells what its state was before the step."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input=input_size, state={"h": hidden_size})
+
+    def step(self, x, h):
+        return h, ops.tanh(self.linear("h", x, h))
+
+
+def test_a_state_before_the_step_may_be_the_output():
+    layer = rnnrs.Recurrent(Late(3, 5), seed=1)
+    x = np.random.default_rng(0).standard_normal((70, 3), np.float32)
+    y, _ = layer(x)
+    assert not y[0].any()
+    assert y[1:].any(1).all()
+    one, several = layer.stream(), layer.stream()
+    assert_same_bits(np.stack([one.step(row) for row in x]), y, "single steps")
+    assert_same_bits(several.steps(x), y, "several steps")
+    assert_same_bits(np.asarray(one.state), np.asarray(several.state), "state")
 
 
 def own_from_built_in(own, built_in, gates, rows):

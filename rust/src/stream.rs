@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Element, Kernels, Width};
 use crate::layers::{Block, InputKind};
 use crate::model::Model;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A model that is run step by step, with the bits of a run over the whole sequence. After an update of the parameters
@@ -46,7 +47,7 @@ impl<E: Element> Stream<E> {
         if rows == 0 {
             return Err(Error::value("batch_size", "at least 1", 0));
         }
-        let stepper = Self::stepper(&model, rows, narrow)?;
+        let stepper = Self::stepper(&model, rows, narrow, false)?;
         Ok(Self { model, rows, narrow, stepper })
     }
 
@@ -55,14 +56,14 @@ impl<E: Element> Stream<E> {
         if narrow.is_some() { model.whole_kernels() } else { model.kernels() }
     }
 
-    fn stepper(model: &Model<E>, rows: usize, narrow: Option<Width>) -> Result<Stepper<E>> {
+    fn stepper(model: &Model<E>, rows: usize, narrow: Option<Width>, several: bool) -> Result<Stepper<E>> {
         let width = match model.chain.input {
             InputKind::Float(width) => width,
             InputKind::Tokens(_) => 1,
         };
         let params = model.params();
         let kernels = Self::kernels(model, narrow);
-        Stepper::new(&stages(model)?, &model.chain.layout, &params, kernels, rows, width, narrow)
+        Stepper::new(&stages(model)?, &model.chain.layout, &params, kernels, rows, width, narrow, several)
     }
 
     /// The model.
@@ -75,20 +76,23 @@ impl<E: Element> Stream<E> {
         self.rows
     }
 
-    /// Binds to the parameters anew if they, or the model's precision, have changed.
-    fn refresh(&mut self) -> Result<()> {
+    /// Binds anew if the parameters, or the model's precision, have changed, or if these are the first several steps at a
+    /// time: whoever makes one a call has all of a step in little memory.
+    fn refresh(&mut self, steps: usize) -> Result<()> {
         let precision = Self::kernels(&self.model, self.narrow).precision;
-        if self.stepper.bound_to() != (self.model.params().stamp(), precision) {
+        let several = steps > 1 || self.stepper.most() > 1;
+        let bound = self.stepper.bound_to() == (self.model.params().stamp(), precision);
+        if !bound || several != (self.stepper.most() > 1) {
             let states = self.states();
-            self.stepper = Self::stepper(&self.model, self.rows, self.narrow)?;
+            self.stepper = Self::stepper(&self.model, self.rows, self.narrow, several)?;
             let states: Vec<&[E]> = states.iter().map(|s| &s[..]).collect();
             self.set_states(&states)?;
         }
         Ok(())
     }
 
-    /// Runs so many steps, each after its input was set.
-    fn run(&mut self, steps: usize, y: &mut [E], mut set: impl FnMut(&mut Stepper<E>, usize)) -> Result<()> {
+    /// Runs so many steps, as many at a time as the stepper does, after their inputs were set.
+    fn run(&mut self, steps: usize, y: &mut [E], mut set: impl FnMut(&mut Stepper<E>, Range<usize>)) -> Result<()> {
         let each = self.rows * self.model.chain.output;
         if y.len() != steps * each {
             let expected = format!("{steps} steps x {} rows x {}", self.rows, self.model.chain.output);
@@ -98,9 +102,13 @@ impl<E: Element> Stream<E> {
         // Updates wait while steps run.
         let _params = model.params();
         let stages = stages(&model)?;
-        for (step, y) in y.chunks_exact_mut(each).enumerate() {
-            set(&mut self.stepper, step);
-            self.stepper.step(&stages, y);
+        let most = self.stepper.most();
+        let mut first = 0;
+        while first < steps {
+            let last = (first + most).min(steps);
+            set(&mut self.stepper, first..last);
+            self.stepper.steps(&stages, last - first, &mut y[first * each..last * each]);
+            first = last;
         }
         Ok(())
     }
@@ -118,8 +126,10 @@ impl<E: Element> Stream<E> {
                 format!("{} elements", x.len()),
             ));
         }
-        self.refresh()?;
-        self.run(x.len() / each, y, |stepper, step| stepper.set_input(&x[step * each..][..each]))
+        self.refresh(x.len() / each)?;
+        self.run(x.len() / each, y, |stepper, steps| {
+            stepper.set_input(&x[steps.start * each..steps.end * each]);
+        })
     }
 
     /// A step of tokens, or several: x (steps, rows) to y (steps, rows, output).
@@ -137,9 +147,11 @@ impl<E: Element> Stream<E> {
                 .ok_or_else(|| Error::value("x", format!("tokens 0 to {}", limit - 1), token))
         };
         let tokens: Vec<u32> = x.iter().map(check).collect::<Result<_>>()?;
-        self.refresh()?;
         let rows = self.rows;
-        self.run(tokens.len() / rows, y, |stepper, step| stepper.set_tokens(&tokens[step * rows..][..rows]))
+        self.refresh(tokens.len() / rows)?;
+        self.run(tokens.len() / rows, y, |stepper, steps| {
+            stepper.set_tokens(&tokens[steps.start * rows..steps.end * rows]);
+        })
     }
 
     /// The states (rows, width), in the order of the model's.

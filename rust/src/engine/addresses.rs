@@ -124,12 +124,19 @@ impl<E: Element> Moving<E> {
         moving
     }
 
-    /// Moves on to the next step.
+    /// Moves on by so many steps.
     #[inline]
-    pub fn advance(&mut self) {
+    pub fn advance(&mut self, steps: isize) {
         let Self { at, terms, init, out, operands } = self;
-        at.terms.iter_mut().zip(terms).for_each(|(term, by)| term.a = term.a.wrapping_offset(*by));
-        (at.init, at.out) = (at.init.wrapping_offset(*init), at.out.wrapping_offset(*out));
-        at.operands.iter_mut().zip(operands).for_each(|(operand, by)| operand.ptr = operand.ptr.wrapping_offset(*by));
+        at.terms.iter_mut().zip(terms).for_each(|(term, by)| term.a = term.a.wrapping_offset(*by * steps));
+        (at.init, at.out) = (at.init.wrapping_offset(*init * steps), at.out.wrapping_offset(*out * steps));
+        let operands = at.operands.iter_mut().zip(operands);
+        operands.for_each(|(operand, by)| operand.ptr = operand.ptr.wrapping_offset(*by * steps));
+    }
+
+    /// The same as addresses of another type.
+    pub fn cast<T>(self) -> Moving<T> {
+        let Self { at, terms, init, out, operands } = self;
+        Moving { at: at.cast(), terms, init, out, operands }
     }
 }

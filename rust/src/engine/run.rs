@@ -111,7 +111,7 @@ impl<'a, E: Element> Runner<'a, E> {
                 if even {
                     for (instruction, moving) in list.iter().zip(&mut moving) {
                         self.run(instruction, &moving.at, Span::Step(t), rows.len());
-                        moving.advance();
+                        moving.advance(1);
                     }
                 } else if !rows.is_empty() {
                     list.iter().for_each(|i| self.instruction(i, Span::Step(t), rows.clone()));
