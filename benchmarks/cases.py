@@ -161,17 +161,18 @@ def _streams() -> list[Case]:
         ),
         *(
             Case(
-                f"{weights}-h{h}",
-                f"a thousand steps in one call with {weights} weights, against float32",
-                "stream_full",
+                f"{weights}{'-block' if block else ''}-h{h}",
+                f"a thousand steps, {calls}, with {weights} weights, against float32",
+                f"stream{block}_full",
                 problem(h),
                 ("rnnrs",),
                 (1,),
-                ours=f"stream_{weights}",
+                ours=f"stream{block}_{weights}",
                 goals=(("rnnrs", 2.0),) if weights == "int8" else (),
                 against="float32",
             )
             for weights in ("bfloat16", "int8")
+            for block, calls in (("", "one call each"), ("_block", "all in one call"))
             for h in (256, 512, 1024)
         ),
         Case(

@@ -77,10 +77,12 @@ def measure(case: Case, peer: str, threads: int) -> Measurement:
 def share(case: Case, threads: int, seconds: float) -> tuple[float | None, float | None]:
     """Of the most multiply-adds, and of the most bytes of weights read, for cases that one of the two bounds."""
     problem = case.problem
-    read = sum(w.nbytes for w in problem.weights.values())
+    # Of several steps in a call the product with the inputs is one for many of them.
+    each = "weight_hh" if case.our_kind.startswith("stream_block") else ""
+    read = sum(w.nbytes for name, w in problem.weights.items() if name.startswith(each))
     multiply_adds, reads = rnnrs_core.yardsticks(read, _PROBE)
     if problem.batch == 1:
-        narrower = {"stream_bfloat16": 2, "stream_int8": 4}.get(case.our_kind, 1)
+        narrower = {"bfloat16": 2, "int8": 4}.get(case.our_kind.rpartition("_")[2], 1)
         of_reads = read / narrower * problem.steps / seconds / (threads * reads)
         return None, of_reads if case.our_kind.startswith("stream") else None
     passes = 3 if case.our_kind.startswith("train") else 1

@@ -1,4 +1,4 @@
-//! Products of a few rows with weights of 16 or 8 bits, for streams whose speed is that of reading weights.
+//! Products with weights of 16 or 8 bits, for streams whose speed is that of reading weights.
 //!
 //! Weights lie in the panels of [`pack`](super::pack). They are widened to float32 exactly, and each element of the result is
 //! one chain of fused multiply-adds from +0, k ascending; at the end it is multiplied by its column's scale and added to what
@@ -8,7 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::element::Element;
-use super::gemm::Term;
+use super::gemm::{TALLEST, Term, wide};
 use super::pack::bfloat16;
 use super::simd::V;
 use super::tables::Path;
@@ -149,35 +149,65 @@ unsafe fn all<P: Path, W: Weight>(gemm: &NarrowGemm<'_>, weights: *const W) {
         // SAFETY: the caller's promise; a panel that is one vector wide can only be the last.
         column += lanes
             * unsafe {
-                match (end - column) / lanes {
-                    8.. => panels::<P, W, 4, 2>(gemm, weights, column),
-                    4.. => panels::<P, W, 2, 2>(gemm, weights, column),
-                    2.. => panels::<P, W, 1, 2>(gemm, weights, column),
-                    _ => panels::<P, W, 1, 1>(gemm, weights, column),
+                match (gemm.rows, (end - column) / lanes) {
+                    (_, 0..2) => rows::<P, W, 1, 1>(gemm, weights, column),
+                    // Several panels for a row: enough chains to hide the latency of a multiply-add.
+                    (1, 8..) => tile::<P, W, 1, 4, 2>(gemm, weights, (0, column)),
+                    (1, 4..) => tile::<P, W, 1, 2, 2>(gemm, weights, (0, column)),
+                    (_, 4..) if wide::<P::Simd>() => rows::<P, W, 2, 2>(gemm, weights, column),
+                    _ => rows::<P, W, 1, 2>(gemm, weights, column),
                 }
             };
     }
 }
 
-/// All rows over some panels from a column on; returns how many vectors that is.
+/// All rows over some panels from a column on, in tiles of about equal height, each of which widens the weights once;
+/// returns how many vectors that is.
 ///
 /// # Safety
 /// As [`narrow`].
 #[inline(always)]
-unsafe fn panels<P: Path, W: Weight, const PANELS: usize, const VECTORS: usize>(
+unsafe fn rows<P: Path, W: Weight, const PANELS: usize, const VECTORS: usize>(
     gemm: &NarrowGemm<'_>,
     weights: *const W,
     column: usize,
 ) -> usize {
-    // SAFETY: the caller's promise.
-    let s = unsafe { P::token() };
-    for row in 0..gemm.rows {
-        s.vectorize(Row::<W, PANELS, VECTORS> { gemm, weights, row, column });
+    let mut row = 0;
+    for tiles in (1..=gemm.rows.div_ceil(TALLEST)).rev() {
+        let height = (gemm.rows - row).div_ceil(tiles);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match height {
+                1 => tile::<P, W, 1, PANELS, VECTORS>(gemm, weights, (row, column)),
+                2 => tile::<P, W, 2, PANELS, VECTORS>(gemm, weights, (row, column)),
+                3 => tile::<P, W, 3, PANELS, VECTORS>(gemm, weights, (row, column)),
+                4 => tile::<P, W, 4, PANELS, VECTORS>(gemm, weights, (row, column)),
+                5 => tile::<P, W, 5, PANELS, VECTORS>(gemm, weights, (row, column)),
+                _ => tile::<P, W, 6, PANELS, VECTORS>(gemm, weights, (row, column)),
+            };
+        }
+        row += height;
     }
     PANELS * VECTORS
 }
 
-struct Row<'a, W, const PANELS: usize, const VECTORS: usize> {
+/// Some rows over some panels; returns how many vectors these are.
+///
+/// # Safety
+/// As [`narrow`].
+#[inline(always)]
+unsafe fn tile<P: Path, W: Weight, const ROWS: usize, const PANELS: usize, const VECTORS: usize>(
+    gemm: &NarrowGemm<'_>,
+    weights: *const W,
+    (row, column): (usize, usize),
+) -> usize {
+    // SAFETY: the caller's promise.
+    let s = unsafe { P::token() };
+    s.vectorize(Tile::<W, ROWS, PANELS, VECTORS> { gemm, weights, row, column });
+    PANELS * VECTORS
+}
+
+struct Tile<'a, W, const ROWS: usize, const PANELS: usize, const VECTORS: usize> {
     gemm: &'a NarrowGemm<'a>,
     weights: *const W,
     row: usize,
@@ -196,39 +226,46 @@ unsafe fn widened<S: Simd, W: Weight>(s: S, from: *const W) -> V<S, f32> {
 }
 
 #[expect(clippy::needless_range_loop, reason = "the indices address memory as well as registers")]
-impl<W: Weight, const PANELS: usize, const VECTORS: usize> WithSimd for Row<'_, W, PANELS, VECTORS> {
+impl<W: Weight, const ROWS: usize, const PANELS: usize, const VECTORS: usize> WithSimd
+    for Tile<'_, W, ROWS, PANELS, VECTORS>
+{
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Row { gemm, weights, row, column } = self;
+        let Tile { gemm, weights, row, column } = self;
         let (lanes, depth) = (V::<S, f32>::LANES, gemm.weights.depth);
         let panel = VECTORS * lanes;
         let zero = V::splat(s, 0.0f32);
-        // SAFETY: the caller of `narrow` promised valid matrices, and the panels lie within them.
+        // SAFETY: the caller of `narrow` promised valid matrices, and the tile lies within them.
         unsafe {
-            let mut chains = [[zero; VECTORS]; PANELS];
+            let mut chains = [[[zero; VECTORS]; PANELS]; ROWS];
             let mut weights = weights.add(column * depth);
             for term in gemm.terms {
-                let a = term.a.add(row * term.stride);
+                let a: [*const f32; ROWS] = core::array::from_fn(|r| term.a.add((row + r) * term.stride));
                 for k in 0..term.k {
-                    let x = V::splat(s, *a.add(k));
                     for p in 0..PANELS {
                         for v in 0..VECTORS {
                             let w = widened(s, weights.add(p * panel * depth + v * lanes));
-                            chains[p][v] = x.fma(w, chains[p][v]);
+                            for r in 0..ROWS {
+                                chains[r][p][v] = V::splat(s, *a[r].add(k)).fma(w, chains[r][p][v]);
+                            }
                         }
                     }
                     weights = weights.add(panel);
                 }
             }
-            for p in 0..PANELS {
-                for v in 0..VECTORS {
-                    let at = column + p * panel + v * lanes;
-                    let scale = V::load(s, gemm.weights.scales.as_ptr().add(at));
-                    let start =
-                        if gemm.init.is_null() { zero } else { V::load(s, gemm.init.add(row * gemm.init_stride + at)) };
-                    scale.fma(chains[p][v], start).store(gemm.out.add(row * gemm.out_stride + at));
+            for r in 0..ROWS {
+                for p in 0..PANELS {
+                    for v in 0..VECTORS {
+                        let at = column + p * panel + v * lanes;
+                        let scale = V::load(s, gemm.weights.scales.as_ptr().add(at));
+                        let start = match gemm.init.is_null() {
+                            true => zero,
+                            false => V::load(s, gemm.init.add((row + r) * gemm.init_stride + at)),
+                        };
+                        scale.fma(chains[r][p][v], start).store(gemm.out.add((row + r) * gemm.out_stride + at));
+                    }
                 }
             }
         }
