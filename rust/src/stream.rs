@@ -103,12 +103,10 @@ impl<E: Element> Stream<E> {
         let _params = model.params();
         let stages = stages(&model)?;
         let most = self.stepper.most();
-        let mut first = 0;
-        while first < steps {
+        for first in (0..steps).step_by(most) {
             let last = (first + most).min(steps);
             set(&mut self.stepper, first..last);
             self.stepper.steps(&stages, last - first, &mut y[first * each..last * each]);
-            first = last;
         }
         Ok(())
     }

@@ -599,7 +599,6 @@ proptest! {
     }
 }
 
-/// Sizes that the property tests do not reach: many tiles, panels, stretches and pieces.
 #[test]
 fn fused_operations_are_their_parts() {
     for seed in 0..20 {
@@ -608,6 +607,7 @@ fn fused_operations_are_their_parts() {
     }
 }
 
+/// Sizes that the property tests do not reach: many tiles, panels, stretches and pieces.
 #[test]
 fn large_shapes() {
     check_gemm::<f32>(Precision::Full, 33, 300, &[70, 130], 1, false, 1);

@@ -24,14 +24,13 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (any::<usize>(), 1usize..40, 2usize..40, 1usize..3, any::<bool>(), 1usize..40, 1usize..7, any::<u64>());
     sizes.prop_flat_map(|(which, inputs, hidden, layers, bidirectional, steps, rows, seed)| {
-        let timed = |configuration: &Configuration| configuration.options["timestamps"] == true;
         let pick = |inputs| {
             let mut all = configurations(inputs, hidden);
             all.swap_remove(which % all.len())
         };
-        let configuration = pick(inputs);
         // Time is one of the inputs, beside another at least, and reaches the first layer alone.
-        let (inputs, layers) = if timed(&configuration) { (inputs.max(2), 1) } else { (inputs, layers) };
+        let (inputs, layers) =
+            if pick(inputs).options["timestamps"] == true { (inputs.max(2), 1) } else { (inputs, layers) };
         let configuration = pick(inputs);
         proptest::collection::vec(0..=steps as i64, rows).prop_map(move |lengths| Case {
             configuration: configuration.clone(),

@@ -100,7 +100,8 @@ impl Layout {
                 Accumulation::Rows => node.ty.shape[0],
                 _ => a.map_or(1, |a| a.1),
             };
-            if self.is_gradient(id)
+            let gradient = self.is_gradient(id);
+            if gradient
                 && kind != Accumulation::Rows
                 && let Some(sum) = sums.list.iter().position(|sum| sum.continues(kind, swapped, a, b, self.pad))
                 && sums.flattened.iter().all(|flattened| flattened.0 != sum)
@@ -115,7 +116,7 @@ impl Layout {
             }
             let sum = sums.list.len();
             sums.parts.insert(id, (sum, 0, b.1));
-            if !self.is_gradient(id) && self.users[id].iter().any(|&user| user != usize::MAX) {
+            if !gradient {
                 let row = self.fresh(Class::Final, graph.width(id));
                 self.places.insert(id, row);
                 sums.flattened.push((sum, row));
