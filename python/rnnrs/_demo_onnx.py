@@ -18,15 +18,18 @@ ROWS, STEPS, CALLS = 16, 200, 2000
 
 
 def run(model: Sequential, parts: _charmodel.Parts, out: Path, *, say: Callable[[str], None]) -> None:
-    """Exports, compares and times; without rnnrs-onnx or onnxruntime it says so."""
+    """Exports, compares and times; without rnnrs-onnx or onnxruntime, or where the export is refused, it says so."""
     try:
         import rnnrs_onnx
-
+    except ImportError as error:
+        say(f"No ONNX: {error}")
+        return
+    try:
         whole, step = out / "demo.onnx", out / "demo-step.onnx"
         report = model.to_onnx(whole)
         model.to_onnx(step, mode="step")
         sessions = rnnrs_onnx.Session(whole), rnnrs_onnx.Session(step)
-    except (ImportError, UnsupportedError) as error:
+    except (ImportError, UnsupportedError, rnnrs_onnx.ExportError) as error:
         say(f"No ONNX: {error}")
         return
     [form] = [form for _, name, form, _ in report.forms if name not in ("embedding", "dropout", "linear")]
